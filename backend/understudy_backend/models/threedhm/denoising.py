@@ -74,12 +74,13 @@ def sample(
 ) -> Tensor:
     """Deterministic DDIM from `noise` (N, C, h, w) to clean latents. `predict(noisy, timesteps)` is the network."""
     own = DDIMScheduler.from_config(scheduler.config)
+    assert isinstance(own, DDIMScheduler)
     own.set_timesteps(steps, device=noise.device)
     latents = noise * own.init_noise_sigma
     for number, t in enumerate(own.timesteps):
-        model_input = own.scale_model_input(latents, t)
+        model_input = own.scale_model_input(latents, int(t))
         output = predict(model_input, t.expand(len(latents)))
-        latents = own.step(output, t, latents, eta=0.0).prev_sample  # pyright: ignore
+        latents = own.step(output, int(t), latents, eta=0.0).prev_sample  # pyright: ignore
         on_step(number + 1)
     return latents
 

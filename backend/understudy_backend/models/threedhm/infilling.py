@@ -60,7 +60,7 @@ def shrink(
     weight = visible.astype(np.float32)
     amount = cv2.resize(weight, (side, side), interpolation=cv2.INTER_AREA)
     total = cv2.resize(color.astype(np.float32) / 255 * weight[..., None], (side, side), interpolation=cv2.INTER_AREA)
-    return total / np.maximum(amount, 1e-6)[..., None], amount >= 0.5
+    return (total / np.maximum(amount, 1e-6)[..., None]).astype(np.float32), np.asarray(amount >= 0.5)
 
 
 @torch.no_grad()
@@ -73,7 +73,7 @@ def generate(
     steps: int,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> NDArray[np.float32]:
-    """The diffusion itself: (N, S, S, 3) in [0, 1] with (N, S, S) visible, to complete textures (N, S, S, 3) in [0, 1]."""
+    """The diffusion itself: partial textures (N, S, S, 3) in [0, 1], visible (N, S, S), to complete ones, same shape."""
     prompt = model.prompt
     known = torch.from_numpy(visible)[:, None].to(prompt)
     image = compose(torch.cat([torch.from_numpy(partial).permute(0, 3, 1, 2).to(prompt), known], 1))
@@ -90,9 +90,7 @@ def generate(
     return decompose(decode(model.vae, latents))[:, :3].permute(0, 2, 3, 1).float().cpu().numpy()
 
 
-def merge(
-    color: NDArray[np.uint8], visible: NDArray[np.bool_], generated: NDArray[np.float32]
-) -> NDArray[np.uint8]:
+def merge(color: NDArray[np.uint8], visible: NDArray[np.bool_], generated: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Puts photographed texels (S, S, 3) over generated ones (S, S, 3) in [0, 1], without an edge.
 
     Near the photographed region the generated texels take over its tone: the difference between both, smoothed and
@@ -115,4 +113,4 @@ def merge(
     filled = np.clip(generated + correction * fade, 0, 1)
     result = (filled * 255 + 0.5).astype(np.uint8)
     result[visible] = color[visible]
-    return texels.fill_gutter(result)
+    return np.asarray(texels.fill_gutter(result), np.uint8)

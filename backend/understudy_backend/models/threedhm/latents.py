@@ -20,6 +20,7 @@ def patch_size(vae: AutoencoderKL) -> int:
 
 
 def has_alpha(vae: AutoencoderKL) -> bool:
+    """Whether the VAE carries transparency besides colour."""
     return vae.config["in_channels"] != 3
 
 
@@ -44,7 +45,7 @@ def decompose(composed: Tensor) -> Tensor:
 
 
 def encode(vae: AutoencoderKL, composed: Tensor) -> Tensor:
-    """Composed images (N, 4, H, W) to scaled latents (N, C, H/8, W/8): the mean of the posterior, so no noise enters."""
+    """Composed images (N, 4, H, W) to scaled latents (N, C, H/8, W/8): the posterior's mean, so no noise enters."""
     image = composed if has_alpha(vae) else composed[:, :3]
     mean = vae.encode(pixel_unshuffle(image, patch_size(vae))).latent_dist.mode()  # pyright: ignore
     offset, scale = _normalisation(vae, mean)

@@ -1,6 +1,7 @@
 """The networks of both stages, built from diffusers' classes. `SMALL` is ours and runs on a CPU.
 
-At the size of Stable Diffusion nothing is built here: the configurations come with the weights (see `weights.threedhm`).
+At the size of Stable Diffusion nothing is built here: its configurations come with its weights
+(see `weights.threedhm`).
 """
 
 from __future__ import annotations

@@ -56,9 +56,7 @@ class FrameRenderer:
         body = encode(self.model.vae, image)
         condition = torch.cat([body, self._photo.expand_as(body)], 1)
         latents = sample(
-            lambda noisy, t: predict_render(
-                self.model.unet, self.model.branch, noisy, t, condition, self.model.prompt
-            ),
+            lambda noisy, t: predict_render(self.model.unet, self.model.branch, noisy, t, condition, self.model.prompt),
             self.model.scheduler,
             self._noise.expand_as(body),
             self.steps,

@@ -1,0 +1,162 @@
+"""3DHM, stage 2 (arXiv 2401.10889, section 3.2): the textured body in motion to frames of a real person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Annotated
+
+import cv2
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from understudy_shared.body import free_body
+from understudy_shared.frames import Channel, Frame, linear_to_srgb
+from understudy_shared.protocol.description import MethodDescription, NeedDescription
+
+from understudy_backend.methods.contract import MethodError, Result, Task
+from understudy_backend.methods.params import describe, setting
+from understudy_backend.methods.threedhm_texture import shipped_weights
+from understudy_backend.models.threedhm.rendering import BATCH, FrameRenderer
+from understudy_backend.texture.render import render_body
+from understudy_backend.weights.locations import weights_folder
+from understudy_backend.weights.threedhm import Render, load_render
+
+GEOMETRY = (Channel.VERTICES, Channel.EXTRINSICS, Channel.INTRINSICS)
+"""The other way to give a frame: the posed body and the camera, from which the backend makes the textured picture."""
+
+
+class RenderParams(msgspec.Struct, frozen=True):
+    """Settings of stage 2."""
+
+    steps: Annotated[
+        int, setting("Steps", "Denoising steps per frame: more are slower and a little sharper.", ge=1, le=100)
+    ] = 4  # fmt: skip
+    detail: Annotated[
+        float, setting("Detail", "How much of the texture's fine detail is kept where the body is bare.", ge=0, le=1)
+    ] = 1.0  # fmt: skip
+    weights: Annotated[str, setting("Weights", "Name of the set of weights.")] = "small"
+
+
+class ThreeDHM:
+    """Frames of the person in the photo, in the pose and from the camera of each frame."""
+
+    params_type = RenderParams
+
+    def __init__(self) -> None:
+        self._device = "cpu"
+        self._models: dict[str, Render] = {}
+
+    @property
+    def description(self) -> MethodDescription:
+        """Told anew each time, so that weights added meanwhile show."""
+        return MethodDescription(
+            name="threedhm",
+            title="3DHM",
+            help="Renders the person of the photo frame by frame, with clothing and hair that the body mesh lacks.",
+            paper="arXiv 2401.10889, section 3.2",
+            params=describe(RenderParams),
+            needs=(
+                NeedDescription("photo", False, "The photo of the person"),
+                NeedDescription("photo_mask", False, "Where the person is in it, as the fit gives it"),
+                NeedDescription("texture", False, "The complete texture, painted on or not"),
+                NeedDescription(Channel.RGBA, True, "The textured body as the camera sees it", optional=True),
+                *(
+                    NeedDescription(channel, True, "Posed body and camera, in place of a picture", optional=True)
+                    for channel in GEOMETRY
+                ),
+            ),
+            gives=(Channel.RGBA,),
+            weights=(shipped_weights("render", "3DHM small, rendering"),),
+            size_multiple=1,
+        )
+
+    def load(self, device: str) -> None:
+        """Remembers the device; weights are read when a job names them."""
+        self._device = device
+
+    def unload(self) -> None:
+        """Drops the networks."""
+        self._models.clear()
+
+    def run(self, task: Task, frames: Iterable[Frame]) -> Iterator[Result]:
+        """Gives `rgba` (H, W, 4) uint8 sRGB, straight alpha, for each frame."""
+        params = task.params
+        assert isinstance(params, RenderParams)
+        missing = [name for name in ("photo", "photo_mask", "texture") if name not in task.inputs]
+        if missing:
+            raise MethodError(
+                f"rendering needs {', '.join(missing)}",
+                code="missing_input",
+                fix="Fit the photo and make its texture first.",
+            )
+        texture = task.inputs["texture"]
+        try:
+            renderer = FrameRenderer(
+                self._model(params.weights),
+                cut_out(task.inputs["photo"], task.inputs["photo_mask"]),
+                task.spec.size,
+                seed=task.spec.seed,
+                steps=params.steps,
+                detail=params.detail,
+            )
+        except ValueError as error:
+            raise MethodError(f"{error}", code="bad_input", fix="Fit the photo again.") from error
+        pending = iter(frames)
+        while batch := list(islice(pending, BATCH)):
+            task.progress(0.0, "Rendering")
+            bodies = [intermediate(frame, texture, task.spec.size) for frame in batch]
+            for frame, image in zip(batch, renderer.render(bodies), strict=True):
+                yield Result(frame.index, {Channel.RGBA.value: image})
+
+    def _model(self, name: str) -> Render:
+        if name not in self._models:
+            dtype = torch.float16 if self._device.startswith("cuda") else torch.float32
+            self._models = {name: load_render(weights_folder(name, "render"), self._device, dtype)}
+        return self._models[name]
+
+
+def cut_out(photo: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The photo (H, W, 3 or 4) with the person mask (h, w) uint8 as its alpha."""
+    if mask.shape != photo.shape[:2]:
+        mask = cv2.resize(mask, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return np.dstack([photo[..., :3], np.asarray(mask, np.uint8)])
+
+
+def intermediate(frame: Frame, texture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The textured body (H, W, 4) uint8 sRGB of a frame: Blender's picture if it came with one, else rasterised here.
+
+    Raises:
+        MethodError: the frame holds neither, or a picture of another size.
+    """
+    channels = frame.channels
+    if Channel.RGBA in channels:
+        image = channels[Channel.RGBA]
+        if image.shape[:2] != size[::-1]:
+            raise MethodError(
+                f"frame {frame.index} is {image.shape[1]} x {image.shape[0]} pixels, the job {size[0]} x {size[1]}",
+                code="bad_frame",
+                fix="Render the frames at the job's size.",
+            )
+        if image.dtype == np.uint8:
+            return image
+        colour = linear_to_srgb(image[..., :3].astype(np.float32))
+        return (np.dstack([colour, np.clip(image[..., 3:], 0, 1)]) * 255 + 0.5).astype(np.uint8)
+    lacking = [c.value for c in GEOMETRY if c not in channels]
+    if lacking:
+        raise MethodError(
+            f"frame {frame.index} has no picture and no {', '.join(lacking)}",
+            code="bad_frame",
+            fix="Send the textured body's picture, or its vertices with the camera.",
+        )
+    body = free_body()
+    vertices = channels[Channel.VERTICES]
+    if vertices.shape != body.v_template.shape:
+        raise MethodError(
+            f"frame {frame.index} has {len(vertices)} vertices, the body {len(body.v_template)}",
+            code="bad_frame",
+            fix="Use the body that Understudy creates.",
+        )
+    k, extrinsics = channels[Channel.INTRINSICS], channels[Channel.EXTRINSICS]
+    return render_body(vertices, body, texture, k, extrinsics, size)[Channel.RGBA]

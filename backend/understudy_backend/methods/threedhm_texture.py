@@ -1,0 +1,163 @@
+"""3DHM, stage 1 (arXiv 2401.10889, section 3.1): photo and fitted body to a complete texture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Literal
+
+import cv2
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from understudy_shared.body import free_body, skin
+from understudy_shared.frames import Frame
+from understudy_shared.protocol.description import MethodDescription, NeedDescription, WeightsDescription
+
+from understudy_backend.methods.contract import MethodError, Result, Task
+from understudy_backend.methods.params import describe, setting
+from understudy_backend.models.threedhm.infilling import complete_texture
+from understudy_backend.texture.fusion import fuse
+from understudy_backend.texture.projection import PartialTexture, project_photo
+from understudy_backend.texture.visibility import visible_texels
+from understudy_backend.weights.locations import weights_folder
+from understudy_backend.weights.threedhm import Infill, load_infill, missing_parts
+
+FIT = ("betas", "global_orient", "body_pose", "transl", "extrinsics", "intrinsics")
+"""Inputs that say where the body is in a photo, as `fit` gives them."""
+
+
+class TextureParams(msgspec.Struct, frozen=True):
+    """Settings of stage 1."""
+
+    texture_size: Annotated[
+        Literal["512", "1024", "2048"],
+        setting("Texture size", "Side of the texture; visible texels are sampled from the photo at this size."),
+    ] = "1024"
+    steps: Annotated[int, setting("Steps", "Denoising steps: more are slower and a little sharper.", ge=1, le=100)] = 4
+    max_angle: Annotated[
+        float,
+        setting("Grazing limit", "Flatter seen surfaces are not taken from the photo.", ge=30, le=88, unit="°"),
+    ] = 75.0
+    weights: Annotated[str, setting("Weights", "Name of the set of weights.")] = "small"
+
+
+class ThreeDHMTexture:
+    """The complete texture of the person in a photo: visible texels as photographed, the others in-filled."""
+
+    params_type = TextureParams
+
+    def __init__(self) -> None:
+        self._device = "cpu"
+        self._models: dict[str, Infill] = {}
+
+    @property
+    def description(self) -> MethodDescription:
+        """Told anew each time, so that weights added meanwhile show."""
+        return MethodDescription(
+            name="threedhm_texture",
+            title="3DHM texture",
+            help="Completes the texture of the person in a photo.",
+            paper="arXiv 2401.10889, section 3.1",
+            params=describe(TextureParams),
+            needs=(
+                NeedDescription("photo", False, "The photo of the person"),
+                NeedDescription("photo_mask", False, "Where the person is in it, as the fit gives it"),
+                *(NeedDescription(name, False, "From the fit of the body to the photo") for name in FIT),
+            ),
+            gives=("partial", "visibility", "texture"),
+            weights=(_weights(),),
+        )
+
+    def load(self, device: str) -> None:
+        """Remembers the device; weights are read when a job names them."""
+        self._device = device
+
+    def unload(self) -> None:
+        """Drops the networks."""
+        self._models.clear()
+
+    def run(self, task: Task, frames: Iterable[Frame]) -> Iterator[Result]:
+        """Gives one result: `partial` (S, S, 4) uint8 with alpha 255 where the photo shows the texel, `visibility`
+        (S, S) float32, `texture` (S, S, 4) uint8, complete and opaque.
+
+        Further photos of the same person come as `photo_2`, `photo_mask_2`, `betas_2`, ... and are fused.
+        """
+        params = task.params
+        assert isinstance(params, TextureParams)
+        task.progress(0.02, "Reading texels")
+        parts = [_partial(task.inputs, suffix, params) for suffix in _suffixes(task.inputs)]
+        partial = parts[0] if len(parts) == 1 else fuse(parts)
+        task.progress(0.3, "Loading weights")
+        model = self._model(params.weights)
+        texture = complete_texture(
+            model,
+            partial.color,
+            partial.visible > 0,
+            seed=task.spec.seed,
+            steps=params.steps,
+            on_step=lambda done: task.progress(0.4 + 0.5 * done / params.steps, "In-filling"),
+        )
+        seen = (partial.visible > 0).astype(np.uint8) * 255
+        yield Result(
+            0,
+            {
+                "partial": np.dstack([partial.color, seen]),
+                "visibility": partial.visible.astype(np.float32),
+                "texture": np.dstack([texture, np.full(texture.shape[:2], 255, np.uint8)]),
+            },
+        )
+
+    def _model(self, name: str) -> Infill:
+        if name not in self._models:
+            dtype = torch.float16 if self._device.startswith("cuda") else torch.float32
+            self._models = {name: load_infill(weights_folder(name, "infill"), self._device, dtype)}
+        return self._models[name]
+
+
+def _suffixes(inputs: Mapping[str, NDArray]) -> list[str]:
+    suffixes = [""]
+    while f"photo_{len(suffixes) + 1}" in inputs:
+        suffixes.append(f"_{len(suffixes) + 1}")
+    return suffixes
+
+
+def _partial(inputs: Mapping[str, NDArray], suffix: str, params: TextureParams) -> PartialTexture:
+    missing = [name for name in ("photo", "photo_mask", *FIT) if name + suffix not in inputs]
+    if missing:
+        raise MethodError(
+            f"the texture needs {', '.join(missing)}", code="missing_input", fix="Fit the body to the photo first."
+        )
+    photo, mask = inputs["photo" + suffix][..., :3], inputs["photo_mask" + suffix]
+    if mask.shape != photo.shape[:2]:
+        mask = cv2.resize(mask, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
+    betas, orient, pose, transl, extrinsics, k = (np.asarray(inputs[name + suffix]) for name in FIT)
+    body = free_body()
+    vertices = skin(body, betas.reshape(-1), orient.reshape(1, 3), pose.reshape(1, 23, 3), transl.reshape(1, 3))[0]
+    height, width = photo.shape[:2]
+    texels = visible_texels(
+        vertices,
+        body,
+        k.reshape(3, 3),
+        extrinsics.reshape(4, 4),
+        (width, height),
+        int(params.texture_size),
+        mask=(mask > 127).astype(np.float32),
+        min_cosine=float(np.cos(np.deg2rad(params.max_angle))),
+    )
+    return project_photo(photo, texels)
+
+
+def _weights() -> WeightsDescription:
+    return shipped_weights("infill", "3DHM small, in-filling")
+
+
+def shipped_weights(stage: str, title: str) -> WeightsDescription:
+    """The set that ships with Understudy, and whether it is really there."""
+    try:
+        folder = weights_folder("small", stage)
+        available = not missing_parts(folder, stage=stage)
+        size = sum(p.stat().st_size for p in folder.rglob("*.safetensors")) / 1e6
+    except MethodError:
+        available, size = False, 0.0
+    return WeightsDescription(title, "Apache-2.0", "ships with Understudy", available, round(size, 1))

@@ -1,0 +1,165 @@
+"""A photograph of a made person, and the partial texture that a slightly wrong fit of the body reads from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from understudy_shared.body import Y_UP_TO_Z_UP, free_body
+from understudy_shared.camera import project
+
+from understudy_backend.texture.raster import Raster
+from understudy_backend.training.people.kernels import vertex_normals
+from understudy_backend.training.people.noise import value_noise
+from understudy_backend.training.people.person import Person, skin_vertices
+from understudy_backend.training.people.render import View, look, picture, sample
+from understudy_backend.training.people.shading import Light
+from understudy_backend.training.people.surface import texels, vertex_surface
+
+Floats = NDArray[np.floating]
+GRAZING = np.cos(np.radians(78))
+
+
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """A lit picture of a posed person."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 4) sRGB, straight alpha."""
+    view: View
+    """Of the image's size."""
+    tint: Floats
+    """(3,) mean linear factor of light and exposure over what the picture shows."""
+
+
+def to_world(vertices: Floats) -> Floats:
+    """Posed vertices (N, 3), Y up, in the world: Z up, facing -Y."""
+    return (vertices @ Y_UP_TO_Z_UP.T).astype(np.float32)
+
+
+def take(person: Person, vertices: Floats, light: Light, openness: Floats, view: View, reduce: int) -> Photograph:
+    """Renders posed world `vertices` (N, 3) at the size of `view`, `reduce` squared samples to a pixel."""
+    shading = light.shade(vertices, vertex_normals(vertices, person.faces), person.faces, openness)
+    raster = look(view.scaled(reduce), vertices, person.faces)
+    image = picture(raster, person.faces, person.uvs, person.face_uvs, person.atlas, shading, reduce)
+    return Photograph(image, view, mean_shading(raster, person.faces, shading))
+
+
+def mean_shading(raster: Raster, faces: NDArray[np.integer], shading: Floats) -> Floats:
+    """(3,) mean of per-vertex factors (N, 3) over the pixels of a raster."""
+    seen = raster.face[raster.mask][::7]
+    return shading[faces[seen, 0]].mean(0) if len(seen) else np.ones(3, np.float32)
+
+
+def tinted(texture: NDArray[np.uint8], tint: Floats) -> NDArray[np.uint8]:
+    """An sRGB image times a linear colour (3,)."""
+    return np.clip(texture * np.sqrt(tint) + 0.5, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What fitting the body to a photo would find: nearly the truth."""
+
+    betas: Floats
+    """(B,)."""
+    thickness: float
+    """Metres the fitted body is too thick, because it was fitted to clothes."""
+
+    def vertices(self, pose: Floats) -> Floats:
+        """World vertices (V, 3) of the fitted body in a pose (24, 3)."""
+        body = free_body()
+        rest = body.shaped(self.betas) + self.thickness * vertex_surface().normal * body_part()[:, None]
+        return to_world(skin_vertices(rest.astype(np.float32), body.weights, self.betas, pose))
+
+
+def body_part() -> Floats:
+    """(V,) 1 on trunk and limbs, 0 on head, hands and feet, which clothes do not thicken."""
+    s = vertex_surface()
+    return np.clip(1 - 2 * (s.head + s.hand + s.foot), 0, 1)
+
+
+def random_fit(rng: np.random.Generator, betas: Floats) -> Fit:
+    """A fit that errs as fits do in shape."""
+    return Fit((betas + rng.normal(0, 0.15, len(betas))).astype(np.float32), float(rng.uniform(0, 0.014)))
+
+
+def misjudged(rng: np.random.Generator, pose: Floats, view: View) -> tuple[Floats, View]:
+    """Pose and camera with the errors of a fit: 1 to 3 degrees per joint, some pixels in place, one percent in size."""
+    wrong = pose + rng.normal(0, np.radians(rng.uniform(0.6, 2.2)), pose.shape)
+    k = view.intrinsics.copy()
+    k[:2, :2] *= 1 + rng.normal(0, 0.008)
+    k[:2, 2] += rng.normal(0, 0.004, 2) * view.size[1]
+    return wrong.astype(np.float32), View(view.extrinsics, k, view.size)
+
+
+def photographic(rng: np.random.Generator, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """What a camera and a person mask make of a render: (H, W, 3) before some background, and a mask with errors."""
+    height, width = image.shape[:2]
+    alpha = image[..., 3:].astype(np.float32) / 255
+    coarse = rng.uniform(0.1, 0.9, (3, 3, 3)).astype(np.float32) * rng.uniform(0.5, 1.0)
+    ground = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) * 255
+    rgb = image[..., :3] * alpha + ground * (1 - alpha)
+    rgb = cv2.GaussianBlur(rgb, (0, 0), float(rng.uniform(0.4, 0.9)))
+    rgb += rng.standard_normal((height, width, 1), np.float32) * np.float32(rng.uniform(0.3, 2.5))
+    soft = cv2.GaussianBlur(alpha, (0, 0), float(rng.uniform(1.0, 3.0)))
+    return np.clip(rgb, 0, 255).astype(np.uint8), soft > rng.uniform(0.55, 0.9)
+
+
+def read_texture(
+    photo: NDArray[np.uint8], mask: NDArray[np.bool_], view: View, vertices: Floats, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Texels of the body that a photo shows.
+
+    Args:
+        photo: (H, W, 3).
+        mask: (H, W) where the person is.
+        view: camera of the photo.
+        vertices: (V, 3) of the fitted body in the world.
+        size: pixels of the texture.
+
+    Returns:
+        texture (S, S, 3), grey 128 where nothing is seen, and visible (S, S).
+    """
+    body, t = free_body(), texels(size)
+    corners = body.faces[t.face]
+    b = t.barycentric
+    place = (
+        b[:, :1] * vertices[corners[:, 0]] + b[:, 1:2] * vertices[corners[:, 1]] + b[:, 2:] * vertices[corners[:, 2]]
+    )
+    normal = vertex_normals(vertices, body.faces)[corners[:, 0]]
+    toward = view.centre.astype(np.float32) - place
+    cosine = np.einsum("nc,nc->n", normal, toward) / np.sqrt(np.einsum("nc,nc->n", toward, toward))
+    points, depth = project(place, view.extrinsics, view.intrinsics)
+    column, row = np.floor(points).astype(int).T
+    width, height = view.size
+    seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    seen &= cosine > GRAZING
+    index = np.nonzero(seen)[0]
+    nearest = look(view, vertices, body.faces).depth[row[index], column[index]]
+    index = index[(depth[index] < nearest + 0.012) & mask[row[index], column[index]]]
+    out = np.full((size, size, 3), 128, np.uint8)
+    visible = np.zeros((size, size), bool)
+    where = np.nonzero(t.mask.reshape(-1))[0][index]
+    out.reshape(-1, 3)[where] = (sample(photo, points[index]) * 255 + 0.5).astype(np.uint8)
+    visible.reshape(-1)[where] = True
+    return out, visible
+
+
+def imperfect(
+    rng: np.random.Generator, texture: NDArray[np.uint8], partial: NDArray[np.uint8], visible: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
+    """A complete texture (S, S, 3) as in-filling leaves it: as read where seen, elsewhere blurred and recoloured."""
+    size = texture.shape[0]
+    t = texels(size)
+    flow = np.stack([value_noise(t.surface.position * 6, int(rng.integers(1 << 20))) for _ in range(2)], 1)
+    rows, columns = np.nonzero(t.mask)
+    points = np.stack([columns, rows], 1) + 0.5 + flow * rng.uniform(0, 2.5)
+    blurred = np.asarray(cv2.GaussianBlur(texture, (0, 0), float(rng.uniform(0.4, 2.2))), np.uint8)
+    colours = sample(blurred, points)
+    change = value_noise(t.surface.position * 3, int(rng.integers(1 << 20)), 2) * rng.uniform(0, 0.15)
+    colours = colours * (1 + rng.normal(0, 0.05, 3) * rng.random() + change[:, None])
+    share = cv2.GaussianBlur(cv2.erode(visible.astype(np.float32), np.ones((2, 2))), (0, 0), 0.8)[t.mask]
+    share = np.where(visible[t.mask], np.maximum(share, 0.5), 0)[:, None]
+    return t.image(colours + share * (partial[t.mask] / 255.0 - colours))
