@@ -7,6 +7,7 @@ skinning itself knows nothing of worlds.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
@@ -36,7 +37,7 @@ Y_UP_TO_Z_UP: NDArray[np.float64] = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]
 class BodyModel:
     """Arrays of a skinned body with a linear shape space, all in the rest frame.
 
-    Shapes, with V vertices, J = 24 joints, B shape components, F triangles, Q quads, T texture coordinates, K keypoints.
+    Shapes: V vertices, J = 24 joints, B shape components, F triangles, Q quads, T texture coordinates, K keypoints.
     """
 
     v_template: Floats
@@ -74,15 +75,16 @@ class BodyModel:
 
     @property
     def num_betas(self) -> int:
+        """B."""
         return self.shapedirs.shape[2]
 
     def shaped(self, betas: Floats) -> Floats:
         """Rest vertices (V, 3) of a shape `betas` (B,), without pose."""
-        return self.v_template + self.shapedirs @ _betas(betas, self.num_betas)
+        return (self.v_template + self.shapedirs @ _betas(betas, self.num_betas)).astype(np.float32, copy=False)
 
     def joints(self, betas: Floats) -> Floats:
         """Rest joints (J, 3) of a shape `betas` (B,)."""
-        return self.j_template + self.j_shapedirs @ _betas(betas, self.num_betas)
+        return (self.j_template + self.j_shapedirs @ _betas(betas, self.num_betas)).astype(np.float32, copy=False)
 
 
 def _betas(betas: Floats, count: int) -> Floats:
@@ -142,17 +144,17 @@ def from_arrays(data: dict[str, NDArray]) -> BodyModel:
 def free_body() -> BodyModel:
     """The body that ships with Understudy (CC0), loaded once."""
     with as_file(files("understudy_shared") / "assets" / "body.npz") as path:
-        return load_npz(path)
+        return load_npz(path, skip=("posedirs",))  # it has none, but the file holds zeros for other programs
 
 
-def load_npz(path: Path | str) -> BodyModel:
-    """Reads an SMPL-format `.npz`, never unpickling.
+def load_npz(path: Path | str, skip: Collection[str] = ()) -> BodyModel:
+    """Reads an SMPL-format `.npz`, never unpickling, without the arrays named in `skip`.
 
     Raises:
         OSError, ValueError, KeyError: the file is not a readable npz, holds objects, or lacks an array.
     """
     with np.load(path, allow_pickle=False) as data:
-        return from_arrays({name: data[name] for name in data.files})
+        return from_arrays({name: data[name] for name in data.files if name not in skip})
 
 
 def rotation_matrices(axis_angle: Floats) -> Floats:

@@ -45,6 +45,9 @@ class JobSpec(msgspec.Struct, frozen=True):
     """Name of each input (photo, texture, ...) to its `array_digest`."""
     owner: str = ""
     """Who may see, resume and cancel it."""
+    scene: str = ""
+    """`scene_digest` of the conditions, where the client knows all of them beforehand: another scene is another job,
+    which shares with this one the frames that did not change. Empty where they are not known."""
 
     @property
     def id(self) -> str:
@@ -78,6 +81,11 @@ def frame_digest(frame: Frame) -> str:
 def conditions_digest(arrays: Mapping[str, NDArray]) -> str:
     """`frame_digest` for channels by name."""
     return digest({name: array_digest(array) for name, array in arrays.items()})
+
+
+def scene_digest(conditions: Mapping[int, str]) -> str:
+    """SHA-256 of the `frame_digest` of each frame number."""
+    return digest({str(number): value for number, value in conditions.items()})
 
 
 def with_inputs(spec: JobSpec, inputs: Mapping[str, NDArray], owner: str) -> JobSpec:

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from understudy_shared.camera import CameraTrajectory, blender_lens, intrinsics_from_blender, project
+from understudy_shared.camera_paths import look_at, orbit
+
+
+@pytest.mark.parametrize("fit", ["AUTO", "HORIZONTAL", "VERTICAL"])
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (512, 512)])
+def test_lens_and_back(fit, size):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        k = np.diag([*rng.uniform(100, 2000, 2), 1.0])
+        k[:2, 2] = rng.uniform(-100, 800, 2)
+        lens = blender_lens(k, *size, fit, sensor_width=30, sensor_height=17)
+        assert min(lens.pixel_aspect) == 1  # Blender takes nothing less
+        back = intrinsics_from_blender(
+            lens.lens,
+            *size,
+            fit,
+            sensor_width=30,
+            sensor_height=17,
+            shift_x=lens.shift_x,
+            shift_y=lens.shift_y,
+            pixel_aspect=lens.pixel_aspect,
+        )
+        assert np.abs(back - k).max() < 1e-9
+
+
+def test_lens_of_a_known_camera():
+    lens = blender_lens(np.array([[1000.0, 0, 960], [0, 1000, 540], [0, 0, 1]]), 1920, 1080)
+    assert lens == (1000 * 36 / 1920, 0, 0, (1, 1))
+
+
+@pytest.mark.parametrize("k", [np.diag([-5.0, 5, 1]), np.array([[9.0, 1, 0], [0, 9, 0], [0, 0, 1]])])
+def test_cameras_that_blender_has_not(k):
+    with pytest.raises(ValueError, match="camera"):
+        blender_lens(k, 64, 64)
+
+
+def test_orbit_looks_at_its_center():
+    camera = orbit(center=(0.5, -1, 0.9), radius=3.2, height=0.2, frames=48, sway=0.2, size=(320, 256))
+    for extrinsics, k in zip(camera.extrinsics, camera.intrinsics, strict=True):
+        pixels, depth = project(np.array([[0.5, -1, 0.9], [0.5, -1, 1.2]]), extrinsics, k)
+        assert np.allclose(pixels[0], [160, 128], atol=1e-9)
+        assert pixels[1, 1] < 128 and np.isclose(pixels[1, 0], 160)  # what is higher is higher in the picture
+        assert 3.2 <= depth[0] < 3.25
+    places = camera.camera_to_world[:, :3, 3] - [0.5, -1, 0.9]
+    assert np.allclose(places[0], [0, -3.2, 0.2]) and np.allclose(places[12], [3.2, 0, 0.4])
+    steps = np.linalg.norm(np.diff(places[:, :2], axis=0, append=places[:1, :2]), axis=1)
+    assert np.ptp(steps) < 1e-9  # the step from the last frame to the first is one like all others
+
+
+def test_part_of_an_orbit_reaches_its_end():
+    places = orbit(center=(0, 0, 0), radius=2, height=0, frames=10, degrees=-90).camera_to_world[:, :3, 3]
+    assert np.allclose(places[[0, -1]], [[0, -2, 0], [-2, 0, 0]], atol=1e-12)
+
+
+def test_look_at_refuses_the_zenith():
+    with pytest.raises(ValueError, match="above or below"):
+        look_at((0, 0, 3), (0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("extrinsics", "k"),
+    [
+        (np.zeros((0, 4, 4)), np.zeros((0, 3, 3))),
+        (np.zeros((2, 4, 4)), np.zeros((1, 3, 3))),
+        (np.full((1, 4, 4), np.nan), np.zeros((1, 3, 3))),
+    ],
+)
+def test_trajectories_that_are_none(extrinsics, k):
+    with pytest.raises(ValueError, match="camera"):
+        CameraTrajectory(extrinsics, k, 10, 10)
