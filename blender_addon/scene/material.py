@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The body's texture: an image datablock that the artist may paint on, shown by a material that adds no light.
+
+The texture is filtered linearly, as the backend's rasteriser does, and its alpha is kept apart from its colour.
+"""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+from bpy.types import Image, Material, Object
+from numpy.typing import NDArray
+
+from .body_parts import mesh_of
+
+_GREY = 188
+"""sRGB of the plain body, before it has a texture."""
+
+
+def plain_material(name: str) -> Material:
+    """A material that emits its image texture and nothing else; the image is a small grey one until `set_texture`."""
+    material = bpy.data.materials.new(f"{name} Texture")
+    if material.node_tree is None:
+        material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    texture = tree.nodes.new("ShaderNodeTexImage")
+    emission = tree.nodes.new("ShaderNodeEmission")
+    output = tree.nodes.new("ShaderNodeOutputMaterial")
+    texture.location, emission.location, output.location = (-320, 0), (0, 0), (220, 0)
+    texture.interpolation, texture.extension = "Linear", "EXTEND"
+    tree.links.new(texture.outputs["Color"], emission.inputs["Color"])
+    tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
+    texture.image = _new_image(f"{name} Texture", 8)
+    _write(texture.image, np.full((8, 8, 4), (_GREY, _GREY, _GREY, 255), np.uint8))
+    return material
+
+
+def texture_image(obj: Object) -> Image | None:
+    """The image that a body shows, where its material is the plain one: an image texture straight into emission."""
+    slots = mesh_of(obj).material_slots
+    material = slots[0].material if len(slots) == 1 else None
+    if material is None or material.node_tree is None:
+        return None
+    output = material.node_tree.get_output_node("ALL")
+    emission = _source(output, "Surface") if output else None
+    if emission is None or emission.type != "EMISSION" or emission.inputs["Strength"].is_linked:
+        return None
+    texture = _source(emission, "Color")
+    plain = emission.inputs["Strength"].default_value == 1 and texture is not None and texture.type == "TEX_IMAGE"
+    return texture.image if plain and not texture.inputs["Vector"].is_linked else None
+
+
+def set_texture(obj: Object, pixels: NDArray[np.uint8]) -> Image:
+    """Gives a body its texture and packs it into the .blend.
+
+    Args:
+        obj: the body; if the artist has replaced its material, the plain one comes back.
+        pixels: (S, S, 3 or 4) sRGB, origin at the top left, straight alpha.
+
+    Returns:
+        The image; the same datablock as before where there was one, so that what shows it keeps showing it.
+
+    Raises:
+        ValueError: the pixels are not such an array.
+    """
+    if (
+        pixels.dtype != np.uint8
+        or pixels.ndim != 3
+        or pixels.shape[2] not in (3, 4)
+        or pixels.shape[0] != pixels.shape[1]
+    ):
+        raise ValueError("a texture must be a square image of 3 or 4 uint8 channels")
+    mesh = mesh_of(obj)
+    image = texture_image(mesh)
+    if image is None:
+        material = plain_material(mesh.name)
+        mesh.data.materials.clear()
+        mesh.data.materials.append(material)
+        image = texture_image(mesh)
+        assert image is not None
+    _write(image, pixels)
+    return image
+
+
+def get_texture(obj: Object) -> NDArray[np.uint8]:
+    """The texture as it is now, with what the artist painted: (S, S, 4) sRGB, origin at the top left, straight alpha.
+
+    Raises:
+        ValueError: the body's material is not the plain one, or its image is missing.
+    """
+    image = texture_image(obj)
+    if image is None or (not image.has_data and not image.packed_file and not image.filepath):
+        raise ValueError(f'"{mesh_of(obj).name}" has no plain texture: set one first')
+    width, height = image.size
+    if width * height == 0:
+        raise ValueError(f'the image "{image.name}" cannot be read: reload or replace it')
+    flat = np.empty(width * height * 4, np.float32)
+    image.pixels.foreach_get(flat)
+    pixels = np.rint(np.clip(flat, 0, 1) * 255).astype(np.uint8).reshape(height, width, 4)
+    return np.ascontiguousarray(pixels[::-1])
+
+
+def _new_image(name: str, size: int) -> Image:
+    image = bpy.data.images.new(name, size, size, alpha=True)
+    image.colorspace_settings.name = "sRGB"
+    image.alpha_mode = "CHANNEL_PACKED"  # colour is not multiplied where alpha is 0: unseen texels keep their fill
+    return image
+
+
+def _write(image: Image, pixels: NDArray[np.uint8]) -> None:
+    size = pixels.shape[0]
+    if tuple(image.size) != (size, size):
+        image.scale(size, size)
+    flat = np.ones((size, size, 4), np.float32)
+    flat[..., : pixels.shape[2]] = pixels[::-1].astype(np.float32) / 255
+    image.pixels.foreach_set(flat.reshape(-1))
+    image.update()
+    image.pack()
+
+
+def _source(node: bpy.types.Node, socket: str) -> bpy.types.Node | None:
+    links = node.inputs[socket].links
+    return links[0].from_node if links else None

@@ -1,0 +1,64 @@
+"""Methods that the backend of the Blender tests offers: quick, and with results that the tests can work out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from understudy_backend.methods.contract import MethodError, Result, Task
+from understudy_shared.frames import Channel, Frame
+from understudy_shared.protocol.description import MethodDescription, NeedDescription, ParamDescription
+
+
+class StampParams(msgspec.Struct, frozen=True):
+    delay: float = 0.0
+    log: str = ""
+    fail_frame: int = -1
+
+
+class Stamp:
+    """One colour per frame: red is the frame number, green the highest vertex in cm, blue the photo's first value."""
+
+    params_type = StampParams
+    description = MethodDescription(
+        name="stamp",
+        title="Stamp",
+        help="for tests",
+        paper="",
+        params=(
+            ParamDescription("delay", "float", "delay", "seconds a frame", 0.0),
+            ParamDescription("log", "text", "log", "file of the frames made", ""),
+            ParamDescription("fail_frame", "int", "fail_frame", "frame that fails", -1),
+        ),
+        needs=(
+            NeedDescription("photo", False, "a photo"),
+            *(NeedDescription(c, True, "body") for c in (Channel.VERTICES, Channel.EXTRINSICS, Channel.INTRINSICS)),
+        ),
+        gives=("rgba",),
+    )
+
+    def load(self, device: str) -> None:
+        pass
+
+    def unload(self) -> None:
+        pass
+
+    def run(self, task: Task, frames: Iterable[Frame]) -> Iterator[Result]:
+        params = task.params
+        assert isinstance(params, StampParams)
+        width, height = task.spec.size
+        for frame in frames:
+            if frame.index == params.fail_frame:
+                raise MethodError("this frame cannot be made", code="unstampable", fix="Leave it out.")
+            time.sleep(params.delay)
+            task.progress(0.5, "stamping")
+            if params.log:
+                with Path(params.log).open("a") as log:
+                    log.write(f"{frame.index}\n")
+            image = np.zeros((height, width, 4), np.uint8)
+            highest = float(frame.channels[Channel.VERTICES][:, 2].max())
+            image[:] = (frame.index, round(highest * 100) % 256, int(task.inputs["photo"].reshape(-1)[0]), 255)
+            yield Result(frame.index, {"rgba": image})

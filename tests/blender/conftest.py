@@ -1,0 +1,45 @@
+"""Fixtures for tests that run inside `bpy` (4.5, 5.0 or 5.2). The extension is imported from the source tree."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture
+def scene():
+    """An empty scene of 24 frames per second in a fresh file."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.render.threads_mode, scene.render.threads = "FIXED", 1
+    return scene
+
+
+@pytest.fixture(scope="session")
+def model():
+    from understudy_shared.body import free_body
+
+    return free_body()
+
+
+@pytest.fixture(scope="session")
+def betas(model):
+    """A shape that is clearly not the mean one."""
+    return np.linspace(-1, 1, model.num_betas).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def wave(model):
+    """A CMU clip in which a person waves and points."""
+    from understudy_shared.formats.detect import load_motion
+
+    return load_motion(ROOT / "packaging/demo/samples/motions/cmu_13_26_wave_point.npz", model)

@@ -1,0 +1,144 @@
+"""The extension's zip: what is in it, that it is the same twice, and that a Python that never saw us can run from it.
+
+Wheels are taken from build/wheels/, and downloaded there the first time.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import csv
+import hashlib
+import importlib.util
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TAGS = {"Sequencer", "Animation", "Camera", "Import-Export", "Render", "Compositing", "Pipeline"}
+"""Of Blender's closed list, those that fit."""
+
+
+def load_builder():
+    spec = importlib.util.spec_from_file_location("build_extension", ROOT / "packaging/build_extension.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["build_extension"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+builder = load_builder()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    try:
+        return builder.build(builder.this_platform(), out, ROOT / "build/wheels")
+    except builder.BuildError as error:
+        if "not to be had" in str(error):
+            pytest.skip(f"needs the network once: {error}")
+        raise
+
+
+@pytest.fixture(scope="module")
+def content(built):
+    with zipfile.ZipFile(built) as archive:
+        return {info.filename: archive.read(info) for info in archive.infolist()}
+
+
+def test_the_manifest_keeps_blenders_rules(content):
+    manifest = tomllib.loads(content["blender_manifest.toml"].decode())
+    assert manifest["id"] == "understudy" and manifest["type"] == "add-on" and manifest["schema_version"] == "1.0.0"
+    assert manifest["license"] == ["SPDX:GPL-3.0-or-later"] and manifest["blender_version_min"] == "4.5.0"
+    assert set(manifest["tags"]) <= TAGS
+    assert set(manifest["permissions"]) == {"files", "network"}
+    for text in (manifest["tagline"], *manifest["permissions"].values()):
+        assert 0 < len(text) <= 64 and text[-1].isalnum()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", manifest["version"])
+    assert manifest["platforms"] == [builder.this_platform()]
+    assert "Blender" not in manifest["name"]
+
+
+def test_every_wheel_listed_is_there_and_whole(content):
+    manifest = tomllib.loads(content["blender_manifest.toml"].decode())
+    listed = [name.removeprefix("./") for name in manifest["wheels"]]
+    assert sorted(listed) == sorted(name for name in content if name.endswith(".whl"))
+    tags = set()
+    for name in listed:
+        parsed = builder.WheelName.parse(Path(name).name)
+        tags.add((parsed.project, parsed.python, parsed.abi))
+        with zipfile.ZipFile(io.BytesIO(content[name])) as wheel:
+            meta = f"{parsed.project}-{parsed.version}.dist-info"
+            inside = wheel.read(f"{meta}/WHEEL").decode()
+            expected = {f"{parsed.python}-{parsed.abi}-{p}" for p in parsed.platform.split(".")}
+            assert set(re.findall(r"^Tag: (.+)$", inside, re.MULTILINE)) == expected
+            recorded = set()
+            for path, digest, size in csv.reader(io.StringIO(wheel.read(f"{meta}/RECORD").decode())):
+                recorded.add(path)
+                if digest:
+                    data = wheel.read(path)
+                    sha = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+                    assert (digest, int(size)) == (f"sha256={sha}", len(data))
+            assert recorded == {i.filename for i in wheel.infolist() if not i.is_dir()}
+    # abi3 is never named: Blender drops it beside another version, and then refuses or half installs the extension
+    expected = {(p, v, v) for p in ("pyzmq", "msgspec") for v in ("cp311", "cp313", "cp314")}
+    assert tags == expected | {("understudy_shared", "py3", "none")}
+
+
+def test_only_what_belongs_is_in_it(content):
+    names = {name for name in content if not name.startswith("wheels/")}
+    sources = {p.relative_to(ROOT / "blender_addon").as_posix() for p in (ROOT / "blender_addon").rglob("*.py")}
+    assert sources <= names and "__init__.py" in names
+    assert not [n for n in names if "__pycache__" in n or n.endswith(".pyc") or Path(n).name.startswith(".")]
+    roots = {"bpy", "bpy_extras", "mathutils", "gpu", "bl_math", "numpy", "msgspec", "zmq", "understudy_shared"}
+    for name in sorted(n for n in names if n.endswith(".py")):
+        for node in ast.walk(ast.parse(content[name])):
+            found = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            found += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for module in found:
+                root = module.partition(".")[0]
+                assert root in roots or root in sys.stdlib_module_names, f"{name} imports {module}"
+
+
+def test_the_same_sources_give_the_same_bytes(built, tmp_path):
+    again = builder.build(builder.this_platform(), tmp_path, ROOT / "build/wheels")
+    assert again.read_bytes() == built.read_bytes()
+
+
+def test_the_wheels_run_where_nothing_else_is_installed(content, tmp_path):
+    """As Blender does it: the wheels that fit are unpacked into a folder, and the folder is all there is."""
+    version = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    for name, data in content.items():
+        if name.endswith(".whl") and (version in name or "py3-none" in name):
+            with zipfile.ZipFile(io.BytesIO(data)) as wheel:
+                wheel.extractall(tmp_path)
+    code = (
+        "import sys, json; sys.path.insert(0, sys.argv[1]); import numpy; import zmq, msgspec, understudy_shared\n"
+        "from understudy_shared.body import free_body; from understudy_shared.protocol.client import Connection\n"
+        "s = zmq.Context().socket(zmq.DEALER); s.close()\n"
+        "print(json.dumps([m.__file__ for m in (zmq, msgspec, understudy_shared)] + [len(free_body().v_template)]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    *files, vertices = json.loads(done.stdout)
+    assert all(Path(f).is_relative_to(tmp_path) for f in files) and vertices > 1000
+
+
+def test_bad_wheels_are_refused(tmp_path):
+    with pytest.raises(builder.BuildError, match="stable ABI"):
+        builder.retag(tmp_path / "x-1.0-cp311-cp311-win_amd64.whl", "cp313", tmp_path)
+    with pytest.raises(builder.BuildError, match="not the name"):
+        builder.WheelName.parse("nonsense.zip")
+
+
+@pytest.mark.skipif(shutil.which("blender") is None, reason="no Blender program on the PATH")
+def test_blender_itself_validates_it(built):
+    subprocess.run(["blender", "--command", "extension", "validate", str(built)], check=True)

@@ -1,0 +1,404 @@
+"""Blender against a real server: strips grow, jobs are cancelled, resumed, survive crashes, saving and reopening.
+
+The server runs in its own environment, because Blender's has no torch: its interpreter is UNDERSTUDY_BACKEND_PYTHON, or
+`.venv` in the source tree.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+ROOT = Path(__file__).resolve().parents[2]
+_own = ROOT / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+PYTHON = os.environ.get("UNDERSTUDY_BACKEND_PYTHON") or (str(_own) if _own.exists() else "")
+pytestmark = pytest.mark.skipif(
+    not PYTHON, reason="no backend to test against: set UNDERSTUDY_BACKEND_PYTHON to an interpreter that has it"
+)
+PHOTO = np.full((4, 4, 4), 77, np.uint8)
+
+
+class Server:
+    """`understudy serve` as a user would start it, with the test's methods."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.address = f"ipc://{folder}/s" if os.name == "posix" else "tcp://127.0.0.1:7799"
+        self.process: subprocess.Popen | None = None
+        self.start()
+
+    def start(self) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests/blender/backend_methods"), "OMP_NUM_THREADS": "1"}
+        environment.pop("PYTHONHOME", None)
+        arguments = ["serve", "--address", self.address, "--data", str(self.folder / "data"), "--with-parent"]
+        arguments += ["--no-catalogue", "--method", "understudy_test_methods:Stamp"]
+        self.process = subprocess.Popen(
+            [PYTHON, "-m", "understudy_backend.cli", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=(self.folder / "log").open("ab"),
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+
+    def stop(self) -> None:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("s"))
+    yield server
+    server.stop()
+    print((server.folder / "log").read_text()[-3000:])
+
+
+@pytest.fixture
+def addon(tmp_path, monkeypatch):
+    import blender_addon
+    from blender_addon.link import folders
+
+    def user_folder(path: str = "") -> Path:
+        folder = tmp_path / "user" / path
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    monkeypatch.setattr(folders, "user_folder", user_folder)
+    blender_addon.register()
+    yield blender_addon
+    blender_addon.unregister()
+
+
+@pytest.fixture
+def stage(scene, addon, server):
+    """A body that rises by 10 cm a frame, a camera, and a connection."""
+    from blender_addon import api
+    from blender_addon.link.session import current
+    from blender_addon.scene.body_parts import armature_of
+
+    scene = bpy.context.scene
+    body = api.create_body(scene)
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    scene.frame_start, scene.frame_end = 1, 8
+    armature = armature_of(body)
+    rise(armature)
+    api.connect(server.address)
+    tick_until(lambda: current().pump.online, 60)
+    return scene
+
+
+def rise(armature, first=0.0) -> None:
+    for frame in (0, 100):
+        armature.location.z = first + frame * 0.1
+        armature.keyframe_insert("location", index=2, frame=frame)
+    from blender_addon.scene import compat
+
+    for curve in compat.fcurves(armature):
+        for key in curve.keyframe_points:
+            key.interpolation = "LINEAR"
+
+
+def tick_until(condition, seconds: float) -> None:
+    from blender_addon.link.session import current
+
+    end = time.monotonic() + seconds
+    while not condition():
+        current().pump.tick()
+        assert time.monotonic() < end, current().pump.status
+        time.sleep(0.002)
+
+
+def start(scene, log: Path | None = None, **options):
+    from blender_addon import api
+
+    params = {"delay": options.pop("delay", 0.0), **options.pop("params", {})}
+    if log is not None:
+        params["log"] = str(log)
+    return api.render(scene, method="stamp", inputs={"photo": PHOTO}, size=(16, 8), params=params, **options)
+
+
+def made(log: Path) -> collections.Counter:
+    return collections.Counter(int(line) for line in log.read_text().split()) if log.exists() else collections.Counter()
+
+
+def pixel(path: Path) -> list[int]:
+    image = bpy.data.images.load(str(path), check_existing=False)
+    values = [round(v * 255) for v in image.pixels[:4]]
+    bpy.data.images.remove(image)
+    return values
+
+
+def strip_files(job) -> list[str]:
+    from blender_addon.timeline import strip
+
+    found = strip.find(bpy.context.scene, job.take)
+    return [element.filename for element in found.elements] if found else []
+
+
+def check_complete(job) -> None:
+    """Every frame once, in order, and each shows its own frame of the scene."""
+    assert strip_files(job) == [f"{n:06d}.png" for n in job.numbers]
+    top = None
+    for n in job.numbers:
+        red, green, blue, alpha = pixel(job.file_of(n))
+        assert (red, blue, alpha) == (n, 77, 255)
+        top = green if top is None else top
+        assert (green - top) % 256 in {(round(10 * (n - job.numbers[0])) + d) % 256 for d in (-1, 0, 1)}
+    assert not (job.folder / "conditions").exists()
+
+
+def test_a_strip_grows_frame_by_frame(stage, tmp_path):
+    from blender_addon import api
+    from blender_addon.link.jobs import State
+
+    stage.sequence_editor_create().use_prefetch = True
+    before = stage.frame_current
+    job = start(stage, tmp_path / "log", delay=0.1)
+    lengths = []
+    tick_until(lambda: lengths.append(len(strip_files(job))) or lengths[-1] == 4, 30)
+    assert not stage.sequence_editor.use_prefetch and job.state is State.RUNNING
+    assert 0 < job.progress < 1 and job.seconds_left is not None
+    api.wait(job, 30)
+    assert sorted(set(lengths)) == [0, 1, 2, 3, 4]
+    check_complete(job)
+    assert made(tmp_path / "log") == collections.Counter(range(1, 9))
+    assert stage.sequence_editor.use_prefetch and stage.frame_current == before
+    assert len(bpy.data.scenes) == 1
+
+
+def test_cancel_keeps_frames_and_resume_makes_the_rest(stage, tmp_path):
+    from blender_addon.link.jobs import State
+
+    job = start(stage, tmp_path / "log", delay=0.1, seed=2)
+    tick_until(lambda: len(job.finished) >= 3, 30)
+    assert bpy.ops.understudy.cancel() == {"FINISHED"}
+    assert job.state is State.CANCELLED and not bpy.ops.understudy.cancel.poll()
+    time.sleep(0.3)
+    tick_until(lambda: not job.stale, 5)
+    kept = len(strip_files(job))
+    assert 3 <= kept < 8
+    assert bpy.ops.understudy.resume() == {"FINISHED"}
+    tick_until(lambda: job.state is State.DONE and not job.stale, 30)
+    check_complete(job)
+    assert max(made(tmp_path / "log").values()) <= 2 and sum(made(tmp_path / "log").values()) <= 10
+
+
+def test_a_killed_server_comes_back_and_every_frame_is_there_once(stage, server, tmp_path):
+    from blender_addon import api
+    from blender_addon.link.jobs import State
+    from blender_addon.link.session import current
+
+    job = start(stage, tmp_path / "log", delay=0.15, seed=3)
+    tick_until(lambda: len(job.finished) >= 3, 30)
+    link = current().pump.link
+    server.kill()
+    tick_until(lambda: not current().pump.online, 30)
+    assert job.state is State.WAITING
+    server.start()
+    api.wait(job, 60)
+    assert current().pump.link is link
+    check_complete(job)
+
+
+def test_save_reopen_and_go_on(stage, server, tmp_path):
+    from blender_addon import api
+    from blender_addon.link.jobs import State
+
+    path = tmp_path / "shot.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    job = start(stage, tmp_path / "log", delay=0.1, seed=4)
+    take = job.take
+    assert job.record.folder.startswith("//understudy/shot/")
+    tick_until(lambda: len(strip_files(job)) >= 3, 30)
+    bpy.ops.wm.save_mainfile()
+    content = bpy.data.texts["Understudy jobs"].as_string()
+    from blender_addon.link import folders
+
+    assert take in content and folders.owner() not in content and server.address not in content
+    api.cancel(job)
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
+    assert api.jobs() == []
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    (again,) = api.jobs()
+    assert again.take == take and again.state is State.PAUSED and len(again.finished) >= 3
+    api.resume(again)
+    api.wait(again, 30)
+    check_complete(again)
+    assert len(bpy.context.scene.sequence_editor.strips) == 1
+    with pytest.raises(ValueError, match="complete"):
+        api.resume(again)
+
+
+def test_only_what_changed_is_made_again_in_a_new_take(stage, tmp_path):
+    from blender_addon import api
+    from blender_addon.scene.body_parts import armature_of
+
+    first = start(stage, tmp_path / "log", seed=5)
+    api.wait(first, 30)
+    armature = armature_of(stage.understudy.body)
+    armature.keyframe_insert("location", index=0, frame=5)
+    armature.location.x = 1.0
+    armature.keyframe_insert("location", index=0, frame=8)
+    second = start(stage, tmp_path / "log", seed=5)
+    api.wait(second, 30)
+    assert second.spec.scene != first.spec.scene and second.take != first.take
+    check_complete(second)
+    assert made(tmp_path / "log") == collections.Counter({n: 2 if n > 5 else 1 for n in range(1, 9)})
+    assert len({s.channel for s in stage.sequence_editor.strips}) == 2
+
+
+def test_a_take_shows_the_scene_as_it_was_when_it_was_started(stage, tmp_path):
+    from blender_addon import api
+    from blender_addon.scene.body_parts import armature_of
+
+    job = start(stage, tmp_path / "log", delay=0.1, seed=6)
+    tick_until(lambda: job.finished, 30)
+    armature_of(stage.understudy.body).animation_data_clear()
+    api.wait(job, 30)
+    check_complete(job)
+
+
+def test_a_failing_frame_ends_the_job_with_what_to_do(stage):
+    from blender_addon import api
+
+    job = start(stage, params={"fail_frame": 4}, seed=7)
+    with pytest.raises(api.JobFailed, match=r"this frame cannot be made\. Leave it out\."):
+        api.wait(job, 30)
+    assert job.problem.code == "unstampable" and strip_files(job) == [f"{n:06d}.png" for n in (1, 2, 3)]
+
+
+def test_a_body_that_vanishes_ends_its_job_alone(stage):
+    from blender_addon import api
+
+    job = start(stage, seed=8, frames=(1, 500, 1))
+    from blender_addon.link.session import current
+
+    current().pump.tick()
+    bpy.data.objects.remove(stage.understudy.body)
+    with pytest.raises(api.JobFailed, match="body of this take was deleted"):
+        api.wait(job, 30)
+
+
+def test_a_full_disk_is_said_and_resumed_from(stage, tmp_path, monkeypatch):
+    from blender_addon import api
+    from blender_addon.link import png
+
+    def full(path, data, write=png.write_atomically):
+        if path.name == "000003.png":
+            raise OSError(28, "No space left on device")
+        write(path, data)
+
+    job = start(stage, seed=9)
+    monkeypatch.setattr(png, "write_atomically", full)
+    with pytest.raises(api.JobFailed, match=r"No space left on device.*Make room"):
+        api.wait(job, 30)
+    monkeypatch.undo()
+    api.resume(job)
+    api.wait(job, 30)
+    check_complete(job)
+
+
+def test_an_operator_reports_one_line(stage, tmp_path):
+    bad = tmp_path / "x.npz"
+    bad.write_bytes(b"not a zip")
+    with pytest.raises(RuntimeError) as caught:
+        bpy.ops.understudy.import_motion(filepath=str(bad))
+    lines = [line for line in str(caught.value).splitlines() if line.strip()]
+    assert len(lines) == 1 and "Traceback" not in lines[0]
+    assert not bpy.ops.understudy.make_texture.poll()
+    with pytest.raises(RuntimeError, match="Fit the photo first"):
+        bpy.ops.understudy.make_texture()
+
+
+def test_another_machine_needs_online_access(scene, addon):
+    from blender_addon import api
+
+    if bpy.app.online_access:
+        pytest.skip("this Blender allows online access")
+    with pytest.raises(RuntimeError, match="Allow Online Access"):
+        api.connect("tcp://192.0.2.1:7707")
+
+
+def test_a_local_backend_starts_stops_and_never_outlives_blender(scene, addon, tmp_path):
+    from blender_addon import api
+    from blender_addon.link.local_backend import BackendState
+    from blender_addon.link.session import current
+
+    session = current()
+    with pytest.raises(RuntimeError, match="preferences"):
+        api.start_local_backend("")
+    with pytest.raises(RuntimeError, match="no Python"):
+        api.start_local_backend("/nowhere/python")
+    begun = time.monotonic()
+    session.start_backend(PYTHON, tmp_path / "data", arguments=("--no-catalogue",))
+    assert time.monotonic() - begun < 0.5  # does not wait
+    tick_until(lambda: session.backend.state is BackendState.RUNNING, 60)
+    pid = session.backend.pid
+    os.kill(pid, signal.SIGKILL)
+    tick_until(lambda: session.backend.state is BackendState.DIED, 30)
+    tick_until(lambda: not session.pump.online, 30)
+    assert "has ended" in api.status() and str(session.backend.log_file) in api.status()
+    session.start_backend(PYTHON, tmp_path / "data", arguments=("--no-catalogue",))
+    tick_until(lambda: session.backend.state is BackendState.RUNNING and session.pump.online, 60)
+    pid = session.backend.pid
+    assert bpy.ops.understudy.stop_local_backend() == {"FINISHED"}
+    tick_until(lambda: session.backend.state is BackendState.STOPPED, 20)
+    assert gone(pid) and session.pump.link is None
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_a_killed_blender_takes_its_backend_along(tmp_path):
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from blender_addon.link.local_backend import LocalBackend
+backend = LocalBackend(Path({str(tmp_path)!r}) / "log")
+backend.start({PYTHON!r}, Path({str(tmp_path)!r}) / "data", arguments=("--no-catalogue",))
+print(backend.pid, flush=True)
+time.sleep(60)
+"""
+    blender = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    pid = int(blender.stdout.readline())
+    end = time.monotonic() + 40
+    while "serves at" not in (tmp_path / "log").read_text() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not gone(pid)
+    blender.kill()
+    blender.wait()
+    blender.stdout.close()
+    while not gone(pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert gone(pid)

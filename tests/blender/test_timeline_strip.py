@@ -1,0 +1,190 @@
+"""The image strip of a job: grows in order, heals after undo, never shows a wrong picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+
+@pytest.fixture
+def make_job(scene, tmp_path):
+    from understudy_shared.job import FrameRange, JobSpec
+
+    from blender_addon.link.jobs import Job, Record, State
+    from blender_addon.link.refs import ref
+
+    def make(start=1, end=6, step=1, take="t1", channel=1) -> Job:
+        folder = tmp_path / take
+        folder.mkdir()
+        spec = JobSpec("test", FrameRange(start, end, step), (16, 8))
+        record = Record(take, take, spec, "frames", str(folder), ref("scenes", scene), ref("scenes", scene))
+        record.state, record.channel = State.RUNNING, channel
+        return Job(record)
+
+    return make
+
+
+def picture(value: int) -> np.ndarray:
+    image = np.zeros((8, 16, 4), np.uint8)
+    image[..., 0], image[..., 3] = value, 255
+    return image
+
+
+def arrive(job, *numbers, value=None) -> None:
+    from blender_addon.link import png
+    from blender_addon.timeline import strip
+
+    for n in numbers:
+        png.write_atomically(job.file_of(n), png.encode(picture(n * 10 if value is None else value)))
+        job.finished.add(n)
+    strip.update(job)
+
+
+def names(job) -> list[str]:
+    from blender_addon.timeline import strip
+
+    found = strip.find(bpy.context.scene, job.take)
+    return [e.filename for e in found.elements] if found else []
+
+
+def shown(frame: int) -> tuple[int, int]:
+    """Red and blue of the sequencer's own render of a frame."""
+    scene = bpy.context.scene
+    scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage = 16, 8, 100
+    scene.view_settings.view_transform = "Standard"
+    scene.render.filepath = str(bpy.app.tempdir) + "shown.png"
+    scene.frame_set(frame)
+    bpy.ops.render.render(write_still=True)
+    image = bpy.data.images.load(scene.render.filepath, check_existing=False)
+    red, _, blue, _ = image.pixels[:4]
+    bpy.data.images.remove(image)
+    return round(red * 255), round(blue * 255)
+
+
+def test_grows_in_order_whatever_the_order_of_arrival(scene, make_job):
+    from blender_addon.timeline import compat, strip
+
+    job = make_job(start=10, end=15)
+    arrive(job, 12)
+    assert names(job) == []  # nothing is shown before the first frame is there
+    arrive(job, 10)
+    assert names(job) == ["000010.png"]
+    arrive(job, 13, 11)
+    assert names(job) == ["000010.png", "000011.png", "000012.png", "000013.png"]
+    found = strip.find(scene, job.take)
+    assert (compat.strip_start(found), compat.strip_end(found)) == (10, 14)
+    assert [shown(f)[0] for f in (10, 11, 12, 13)] == [100, 110, 120, 130]
+
+
+def test_a_missing_frame_shows_a_placeholder_until_it_arrives(scene, make_job):
+    from blender_addon.link.jobs import State
+
+    job = make_job()
+    arrive(job, 1, 2, 4, 5)
+    assert len(names(job)) == 2
+    job.record.state = State.CANCELLED
+    arrive(job)
+    assert names(job) == ["000001.png", "000002.png", "missing.png", "000004.png", "000005.png"]
+    assert shown(3) == (255, 255)  # magenta; Blender 5.2 crashes here where there is no file
+    assert shown(4) == (40, 0)
+    job.record.state = State.RUNNING
+    arrive(job, 3)
+    assert names(job)[2] == "000003.png"
+    assert shown(3) == (30, 0)
+
+
+def test_a_rewritten_frame_is_read_again(scene, make_job):
+    job = make_job()
+    arrive(job, 1, 2)
+    assert shown(2)[0] == 20
+    job.rewritten = True
+    arrive(job, 2, value=200)
+    assert shown(2)[0] == 200
+
+
+def test_a_step_holds_frames_at_their_true_times(scene, make_job):
+    job = make_job(start=1, end=7, step=3)
+    arrive(job, 1, 4, 7)
+    assert names(job) == ["000001.png"] * 3 + ["000004.png"] * 3 + ["000007.png"]
+
+
+def test_takes_do_not_cover_each_other(scene, make_job):
+    from blender_addon.timeline import strip
+
+    first = make_job(take="a", channel=strip.free_channel(scene, 1, 7))
+    arrive(first, 1, 2, 3)
+    scene.sequence_editor.strips.new_effect(name="c", type="COLOR", channel=5, frame_start=2, **_length(bpy, 3))
+    channel = strip.free_channel(scene, 1, 7, [first])
+    assert channel == 6
+    second = make_job(take="b", channel=channel)
+    assert strip.free_channel(scene, 1, 7, [first, second]) == 7  # its strip is not there yet, its channel is taken
+    arrive(second, 1, value=99)
+    assert [s.channel for s in scene.sequence_editor.strips if s.get(strip.TAKE)] == [1, 6]
+    assert shown(1)[0] == 99  # the newest take is on top
+
+
+def _length(bpy, frames: int) -> dict[str, int]:
+    return {"length": frames} if bpy.app.version >= (5, 0, 0) else {"frame_end": 2 + frames}
+
+
+def test_a_strip_that_the_artist_deleted_stays_deleted(scene, make_job):
+    from blender_addon.timeline import strip
+
+    job = make_job()
+    arrive(job, 1)
+    scene.sequence_editor.strips.remove(strip.find(scene, job.take))
+    arrive(job, 2)
+    assert strip.find(scene, job.take) is None and job.record.placed
+
+
+def test_a_cut_strip_grows_at_its_end_and_a_shortened_one_heals(scene, make_job):
+    from blender_addon.timeline import strip
+
+    job = make_job()
+    arrive(job, 1, 2, 3)
+    found = strip.find(scene, job.take)
+    found.elements.pop(2)  # as undo would
+    arrive(job, 4)
+    assert names(job) == ["000001.png", "000002.png", "000003.png", "000004.png"]
+
+
+def test_no_scene_is_said_aloud(make_job):
+    from blender_addon.timeline import strip
+
+    job = make_job()
+    job.record.sequencer.name, job.record.sequencer.uid = "gone", 0
+    with pytest.raises(strip.StripError, match="gone"):
+        arrive(job, 1)
+
+
+def test_prefetch_is_off_while_growing_and_comes_back(scene, make_job):
+    from blender_addon.timeline import prefetch
+
+    scene.sequence_editor_create().use_prefetch = True
+    arrive(make_job(), 1, 2)
+    assert not scene.sequence_editor.use_prefetch
+    prefetch.suspend(scene)
+    prefetch.restore(scene)
+    assert scene.sequence_editor.use_prefetch
+    scene.sequence_editor.use_prefetch = False
+    prefetch.suspend(scene)
+    prefetch.restore(scene)
+    assert not scene.sequence_editor.use_prefetch  # what was off stays off
+
+
+def test_growing_by_2000_frames_is_cheap(scene, make_job):
+    import time
+
+    from blender_addon.timeline import strip
+
+    job = make_job(end=2000)
+    arrive(job, 1)
+    job.finished.update(range(1, 2000))
+    strip.update(job)
+    job.finished.add(2000)
+    begun = time.process_time()
+    strip.update(job)
+    assert len(names(job)) == 2000
+    assert time.process_time() - begun < 0.02  # one more frame on a long strip, on the main thread
