@@ -26,6 +26,7 @@ class FrameRange(msgspec.Struct, frozen=True):
             raise ValueError("a frame range needs start <= end and a step of at least 1")
 
     def numbers(self) -> range:
+        """The frame numbers, in order."""
         return range(self.start, self.end + 1, self.step)
 
 

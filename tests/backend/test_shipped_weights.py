@@ -1,4 +1,4 @@
-"""The weights that ship, on people that training never saw (another split of seeds): clearly better than doing nothing."""
+"""The weights that ship, on people that training never saw: clearly better than doing nothing."""
 
 from pathlib import Path
 

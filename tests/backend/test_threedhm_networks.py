@@ -12,7 +12,7 @@ from understudy_backend.models.threedhm.infilling import complete_texture, merge
 from understudy_backend.models.threedhm.rendering import BATCH, FrameRenderer, fit_person
 from understudy_backend.weights.threedhm import load_infill, load_render, save_prompt
 
-TINY = networks.NetworkConfig(latent_channels=4, vae_channels=(16, 16), unet_channels=(16, 32, 32), image_size=128)
+TINY = networks.NetworkConfig(latent_channels=4, unet_channels=(16, 32, 32), image_size=128)
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,9 @@ def _tokenizer(folder: Path, transformers) -> None:
     vocabulary = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{c}</w>" for c in letters)]
     (folder / "vocab.json").write_text(json.dumps({w: i for i, w in enumerate(vocabulary)}))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 77, "tokenizer_class": "CLIPTokenizer"}))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"model_max_length": 77, "tokenizer_class": "CLIPTokenizer"})
+    )
     transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
 
 
@@ -103,6 +105,23 @@ def test_a_perfect_network_recovers_the_clean_latents() -> None:
 
     for steps in (1, 4, 20):
         assert torch.allclose(denoising.sample(velocity, scheduler, noise, steps), clean, atol=1e-4)
+
+
+def test_patches_are_coded_as_numpy_would() -> None:
+    rng = np.random.default_rng(0)
+    picture = torch.from_numpy(rng.normal(size=(1, 4, 32, 64)).cumsum(3).astype(np.float32))
+    patches = picture.numpy().reshape(4, 4, 8, 8, 8).transpose(1, 3, 0, 2, 4).reshape(32, -1).astype(np.float64)
+    mean = patches.mean(0)
+    _, values, rows = np.linalg.svd(patches - mean, full_matrices=False)
+    spread = values / np.sqrt(len(patches))
+    for keep in (3, 31):  # 32 patches have 31 directions
+        vae = networks.build_vae(networks.NetworkConfig(latent_channels=keep))
+        vae.fit(*(torch.from_numpy(a).float() for a in (mean, rows[:keep].T.copy(), spread[:keep])))
+        code = latents.encode(vae, picture)
+        assert code.shape == (1, keep, 4, 8)
+        assert code.pow(2).mean().item() == pytest.approx(1, abs=0.02)
+        error = (latents.decode(vae, code) - picture).pow(2).sum().item()
+        assert error == pytest.approx((values[keep:] ** 2).sum(), rel=1e-3, abs=1e-2)
 
 
 def test_a_fresh_branch_changes_nothing() -> None:
@@ -160,7 +179,9 @@ def test_generated_texels_meet_the_photographed_tone() -> None:
 
 @pytest.mark.parametrize("layout", ["ours", "stable_diffusion"])
 @pytest.mark.parametrize("size", [(64, 64), (72, 120)])
-def test_frames_do_not_depend_on_their_batch(layout: str, size: tuple[int, int], request: pytest.FixtureRequest) -> None:
+def test_frames_do_not_depend_on_their_batch(
+    layout: str, size: tuple[int, int], request: pytest.FixtureRequest
+) -> None:
     model = load_render(request.getfixturevalue(layout) / "render")
     renderer = FrameRenderer(model, person(), size, seed=1, steps=2, detail=1.0)
     rng = np.random.default_rng(1)

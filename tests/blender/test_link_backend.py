@@ -380,13 +380,14 @@ def gone(pid: int) -> bool:
 
 
 def test_a_killed_blender_takes_its_backend_along(tmp_path):
+    address = f"ipc://{tmp_path}/s" if os.name == "posix" else "tcp://127.0.0.1:7798"
     script = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from blender_addon.link.local_backend import LocalBackend
 backend = LocalBackend(Path({str(tmp_path)!r}) / "log")
-backend.start({PYTHON!r}, Path({str(tmp_path)!r}) / "data", arguments=("--no-catalogue",))
+backend.start({PYTHON!r}, Path({str(tmp_path)!r}) / "data", {address!r}, ("--no-catalogue",))
 print(backend.pid, flush=True)
 time.sleep(60)
 """

@@ -156,3 +156,25 @@ def test_unregister_leaves_no_trace(scene, monkeypatch, tmp_path):
         assert traces() == before
     with pytest.raises(RuntimeError, match="not enabled"):
         current()
+
+
+def test_an_end_told_before_a_resumed_job_was_accepted_is_not_its_end():
+    """A cancel that crosses the job's own end is answered late: after the resume is on its way."""
+    from understudy_shared.job import FrameRange, JobSpec
+    from understudy_shared.protocol import events, messages
+    from understudy_shared.protocol.client import Connection
+
+    told = []
+    connection = Connection("tcp://127.0.0.1:9", owner="o", on_event=told.append)
+    connection.link_up(messages.Welcome(software="1", instance="i", methods=(), device="cpu"))
+    spec = JobSpec("m", FrameRange(1, 2), (8, 8))
+    job = connection.submit(spec)
+    connection.link_message(messages.Accepted(job=job, have=(), want=(1, 2), credit=2), {})
+    connection.cancel(job)
+    connection.link_message(messages.Done(job=job), {})
+    assert isinstance(told[-1], events.JobDone)
+    assert connection.submit(spec) == job
+    connection.link_message(messages.Cancelled(job=job), {})
+    connection.link_message(messages.Accepted(job=job, have=(), want=(1, 2), credit=2), {})
+    assert [type(event) for event in told[-2:]] == [events.JobDone, events.Accepted]
+    assert connection.wanted(job) == [1, 2]

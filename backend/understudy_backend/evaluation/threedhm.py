@@ -48,7 +48,7 @@ def evaluate_infill(model: Infill, data: Path, *, steps: int = 4, limit: int = 1
         seen = (visible[i] > 127) & body
         unseen = body & ~seen
         known = np.ascontiguousarray(partial[i])
-        ours = generate(model, np.float32(known[None] / 255.0), seen[None], seed=0, steps=steps)[0]
+        ours = generate(model, (known[None] / 255).astype(np.float32), seen[None], seed=0, steps=steps)[0]
         scores["ours"].append(psnr(ours * 255, target[i], unseen))
         for name, fill in BASELINES.items():
             scores[name].append(psnr(fill(known, seen), target[i], unseen))

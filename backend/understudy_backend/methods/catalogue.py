@@ -7,6 +7,7 @@ import importlib
 from .contract import Method
 
 METHODS = (
+    "understudy_backend.methods.fit:FitPhoto",
     "understudy_backend.methods.threedhm_texture:ThreeDHMTexture",
     "understudy_backend.methods.threedhm:ThreeDHM",
 )

@@ -41,14 +41,16 @@ class FitParams(msgspec.Struct, frozen=True):
 
     iterations: Annotated[
         int,
-        setting("Steps", "More steps follow the outline more closely and take longer, about 10 ms each.", ge=20, le=5000),
+        setting(
+            "Steps", "More steps follow the outline more closely and take longer, about 10 ms each.", ge=20, le=5000
+        ),
     ] = 320
     focal: Annotated[
         float,
         setting(
             "Focal length",
-            "Focal length over the photo's longer side: about 0.75 for a telephone held upright, 1.3 for a normal lens, "
-            "2 or more for a portrait lens. Of no effect when the fit begins from a correction.",
+            "Focal length over the photo's longer side: about 0.75 for a telephone held upright, 1.3 for a normal "
+            "lens, 2 or more for a portrait lens. Of no effect when the fit begins from a correction.",
             ge=0.4,
             le=10,
         ),
@@ -56,7 +58,7 @@ class FitParams(msgspec.Struct, frozen=True):
 
 
 class FitPhoto:
-    """Fits the body to the person of a photo (3DHM, section 3.1, by BlazePose and optimisation in place of 4DHumans)."""
+    """Fits the body to the person of a photo (3DHM, section 3.1; BlazePose and optimisation for 4DHumans)."""
 
     params_type: type[msgspec.Struct] = FitParams
     description = MethodDescription(
@@ -82,18 +84,18 @@ class FitPhoto:
         ),
         weights=(
             WeightsDescription(
-                name="BlazePose detector and full landmark network",
+                name="BlazePose detector and full landmark network, Face Mesh",
                 licence="Apache-2.0",
                 source="ships with Understudy; MediaPipe, https://mediapipe.dev",
                 available=True,
-                megabytes=9.4,
+                megabytes=10.6,
             ),
         ),
         size_multiple=1,
     )  # fmt: skip
 
     def load(self, device: str) -> None:
-        """Nothing to bring: the two small networks are read at the first photo and run on the CPU."""
+        """Nothing to bring: the three small networks are read at the first photo and run on the CPU."""
 
     def unload(self) -> None:
         """Nothing to give back: the networks hold 10 MB."""

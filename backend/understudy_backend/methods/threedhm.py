@@ -120,8 +120,8 @@ class ThreeDHM:
 def cut_out(photo: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The photo (H, W, 3 or 4) with the person mask (h, w) uint8 as its alpha."""
     if mask.shape != photo.shape[:2]:
-        mask = cv2.resize(mask, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return np.dstack([photo[..., :3], np.asarray(mask, np.uint8)])
+        mask = np.asarray(cv2.resize(mask, photo.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.dstack([photo[..., :3], mask])
 
 
 def intermediate(frame: Frame, texture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -140,7 +140,7 @@ def intermediate(frame: Frame, texture: NDArray[np.uint8], size: tuple[int, int]
                 fix="Render the frames at the job's size.",
             )
         if image.dtype == np.uint8:
-            return image
+            return np.asarray(image, np.uint8)
         colour = linear_to_srgb(image[..., :3].astype(np.float32))
         return (np.dstack([colour, np.clip(image[..., 3:], 0, 1)]) * 255 + 0.5).astype(np.uint8)
     lacking = [c.value for c in GEOMETRY if c not in channels]

@@ -1,6 +1,7 @@
-"""Trains 3DHM's small networks from nothing: the VAE, then the in-filling and the rendering diffusion on its latents.
+"""Trains 3DHM's small networks from nothing: the autoencoder, and both diffusions on its latents.
 
-    python -m understudy_backend.training.threedhm vae    --data DATA --out RUN --minutes 20
+    python -m understudy_backend.training.threedhm vae    --data DATA --out RUN
+    python -m understudy_backend.training.threedhm refine --data DATA --out RUN --minutes 10
     python -m understudy_backend.training.threedhm infill --data DATA --out RUN --minutes 30
     python -m understudy_backend.training.threedhm render --data DATA --out RUN --minutes 40
     python -m understudy_backend.training.threedhm export --out RUN --to FOLDER
@@ -18,13 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, l1_loss, max_pool2d, mse_loss
+from torch.nn.functional import avg_pool2d, l1_loss, max_pool2d, mse_loss, pixel_unshuffle
 
 from understudy_backend.models.threedhm import denoising, networks
-from understudy_backend.models.threedhm.latents import compose, decode, decompose, encode, patch_size, size_multiple
+from understudy_backend.models.threedhm.latents import Vae, compose, decode, decompose, encode, size_multiple
+from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencoder
 from understudy_backend.training.loop import TrainConfig, train
 
 VAE, INFILL, RENDER = "vae", "infill", "render"
@@ -33,7 +35,7 @@ VAE, INFILL, RENDER = "vae", "infill", "render"
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Train the small networks of 3DHM")
-    parser.add_argument("what", choices=[VAE, INFILL, RENDER, "export"])
+    parser.add_argument("what", choices=[VAE, "refine", INFILL, RENDER, "export"])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--to", type=Path, help="export: where the weights go")
@@ -50,7 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
         steps=a.steps, minutes=a.minutes, batch=a.batch, learning_rate=a.learning_rate, seed=a.seed
     )  # fmt: skip
     if a.what == VAE:
-        train_vae(a.data, a.out, config)
+        fit_vae(a.data, a.out)
+    elif a.what == "refine":
+        train_refiner(a.data, a.out, config)
     elif a.what == INFILL:
         train_infill(a.data, a.out, config)
     elif a.what == RENDER:
@@ -82,20 +86,44 @@ class Images:
         return self.arrays[name]
 
 
-# ------------------------------------------------------------------------------------------------------------- VAE
+# ----------------------------------------------------------------------------------------------------- autoencoder
 
 
-def train_vae(data: Path, out: Path, config: TrainConfig) -> None:
-    """Trains the VAE on crops of textures, bodies, photos and frames, then measures its latents' mean and spread."""
-    vae = networks.build_vae(networks.SMALL).to(memory_format=torch.channels_last)  # pyright: ignore
-    frames, textures = Images(data / "frames" / "train"), Images(data / "texture" / "train")
-    held_out, held_textures = Images(data / "frames" / "val"), Images(data / "texture" / "val")
-    sources = [
-        (frames["target"], None), (frames["target"], None), (frames["body"], None), (frames["photo"], None),
+def _sources(data: Path, split: str) -> list[tuple[NDArray, NDArray | None]]:
+    """Every kind of picture that the autoencoder meets, with its alpha where that is stored apart."""
+    frames, textures = Images(data / "frames" / split), Images(data / "texture" / split)
+    return [
+        (frames["target"], None), (frames["body"], None), (frames["photo"], None),
         (textures["target"], None), (textures["partial"], textures["visible"]),
     ]  # fmt: skip
-    lengths = [len(s) for s, _ in sources]
-    crops = torch.Generator().manual_seed(config.seed)
+
+
+@torch.no_grad()
+def fit_vae(data: Path, out: Path) -> None:
+    """Principal components of patches of all kinds of pictures, from some 200 pictures of each."""
+    vae = networks.build_vae(networks.SMALL)
+    side = vae.config["patch"]
+    total, moment, count = torch.zeros(4 * side**2).double(), torch.zeros(4 * side**2, 4 * side**2).double(), 0
+    for source, alpha in _sources(data, "train"):
+        for rows in torch.arange(0, len(source), max(1, len(source) // 200)).split(4):
+            patches = pixel_unshuffle(images(source, rows, alpha), side).permute(0, 2, 3, 1).flatten(0, 2).double()
+            total += patches.sum(0)
+            moment += patches.T @ patches
+            count += len(patches)
+    mean = total / count
+    values, vectors = torch.linalg.eigh(moment / count - mean.outer(mean))
+    keep = networks.SMALL.latent_channels
+    vae.fit(mean.float(), vectors.flip(1)[:, :keep].float(), values.flip(0)[:keep].clamp(min=1e-12).sqrt().float())
+    vae.save_pretrained(out / VAE / "weights")
+
+
+def train_refiner(data: Path, out: Path, config: TrainConfig) -> None:
+    """Trains what follows the linear decoder; latents stay as they are, so the order to stages 1 and 2 is free."""
+    vae = load_vae(out)
+    vae.refiner.requires_grad_(True)
+    sources = _sources(data, "train")
+    lengths = [len(source) for source, _ in sources]
+    crops, crop = torch.Generator().manual_seed(config.seed), 128
 
     def pick(index: int) -> Tensor:
         for (source, alpha), length in zip(sources, lengths, strict=True):
@@ -105,37 +133,32 @@ def train_vae(data: Path, out: Path, config: TrainConfig) -> None:
         raise IndexError(index)
 
     def loss_of(indices: Tensor) -> Tensor:
-        crop, batch = 160, []
+        batch = []
         for i in indices.tolist():
             y, x = (torch.randint(0, (256 - crop) // 8 + 1, (2,), generator=crops) * 8).tolist()
             batch.append(pick(i)[..., y : y + crop, x : x + crop])
-        image = torch.cat(batch).contiguous(memory_format=torch.channels_last)
-        patch = patch_size(vae)
-        posterior = vae.encode(torch.nn.functional.pixel_unshuffle(image, patch)).latent_dist  # pyright: ignore
-        latents = posterior.mode() + 0.05 * torch.randn_like(posterior.mean)  # small noise: neighbours decode alike
-        result = torch.nn.functional.pixel_shuffle(vae.decode(latents).sample, patch)  # pyright: ignore
-        size = latents.pow(2).mean()
-        return (
-            l1_loss(result, image)
-            + 2 * mse_loss(result, image)
-            + 0.5 * l1_loss(_edges(result), _edges(image))
-            + 1e-3 * size
-        )
+        image = torch.cat(batch)
+        with torch.no_grad():
+            code = encode(vae, image)
+            code = code + 0.05 * torch.randn_like(code)  # diffusion does not hit a code exactly
+            linear = vae.expand(code)
+        result = vae.refiner(linear)
+        return l1_loss(result, image) + 2 * mse_loss(result, image) + 0.5 * l1_loss(_edges(result), _edges(image))
 
     def measure(step: int) -> dict[str, float]:
+        frames, textures = Images(data / "frames" / "val"), Images(data / "texture" / "val")
         with torch.no_grad():
-            figures = {}
-            for name, image in (
-                ("frames", images(held_out["target"], torch.arange(24))),
-                ("textures", images(held_textures["target"], torch.arange(24))),
-            ):
-                latents = vae.encode(torch.nn.functional.pixel_unshuffle(image, patch_size(vae))).latent_dist.mode()  # pyright: ignore
-                result = torch.nn.functional.pixel_shuffle(vae.decode(latents).sample, patch_size(vae))  # pyright: ignore
-                figures[f"psnr_{name}"] = _psnr(result[:, :3], image[:, :3])
-        return figures
+            real, texture = images(frames["target"], torch.arange(24)), images(textures["target"], torch.arange(24))
+            return {
+                "psnr_inside": _masked_psnr(
+                    decode(vae, encode(vae, real))[:, :3] / 2, real[:, :3] / 2, real[:, 3:] > 0
+                ),
+                "psnr_textures": _masked_psnr(
+                    decode(vae, encode(vae, texture))[:, :3] / 2, texture[:, :3] / 2, texture[:, 3:] > 0
+                ),
+            }
 
-    train({"vae": vae}, loss_of, sum(lengths), config, out / VAE, measure)
-    _store_statistics(vae, [images(s, torch.arange(0, len(s), max(1, len(s) // 64)), a) for s, a in sources])
+    train({"refiner": vae.refiner}, loss_of, sum(lengths), config, out / VAE, measure)
     vae.save_pretrained(out / VAE / "weights")
 
 
@@ -145,29 +168,12 @@ def _edges(image: Tensor) -> Tensor:
     return torch.cat([image[..., 1:, :-1] - here, image[..., :-1, 1:] - here], 1)
 
 
-@torch.no_grad()
-def _store_statistics(vae: AutoencoderKL, samples: list[Tensor]) -> None:
-    latents = torch.cat(
-        [
-            vae.encode(torch.nn.functional.pixel_unshuffle(chunk, patch_size(vae))).latent_dist.mode()  # pyright: ignore
-            for image in samples
-            for chunk in image.split(8)
-        ]
-    )
-    mean, spread = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    vae.register_to_config(latents_mean=mean.tolist(), latents_std=spread.tolist(), scaling_factor=1.0)
-
-
-def _psnr(a: Tensor, b: Tensor, peak: float = 2.0) -> float:
-    return float(10 * torch.log10(peak**2 / mse_loss(a, b)))
-
-
 # --------------------------------------------------------------------------------------------------- latent caches
 
 
 @torch.no_grad()
 def cached_latents(
-    vae: AutoencoderKL, source: NDArray, alpha: NDArray | None, path: Path, limit: int | None = None
+    vae: Vae, source: NDArray, alpha: NDArray | None, path: Path, limit: int | None = None
 ) -> NDArray[np.float16]:
     """Latents (N, C, h, w) of all images of an array, computed once and kept in `path`."""
     count = len(source) if limit is None else min(limit, len(source))
@@ -185,9 +191,9 @@ def cached_latents(
     return stored
 
 
-def load_vae(out: Path) -> AutoencoderKL:
+def load_vae(out: Path) -> PatchAutoencoder:
     """The trained VAE of a run."""
-    vae = AutoencoderKL.from_pretrained(out / VAE / "weights")
+    vae = PatchAutoencoder.from_pretrained(out / VAE / "weights")
     return vae.requires_grad_(False).eval()  # pyright: ignore
 
 
@@ -245,7 +251,7 @@ def train_infill(data: Path, out: Path, config: TrainConfig) -> None:
     unet.save_pretrained(out / INFILL / "weights")
 
 
-def _infill_arrays(vae: AutoencoderKL, data: Images, cache: Path) -> dict[str, NDArray]:
+def _infill_arrays(vae: Vae, data: Images, cache: Path) -> dict[str, NDArray]:
     return {
         "target": cached_latents(vae, data["target"], None, cache / "target.npy"),
         "partial": cached_latents(vae, data["partial"], data["visible"], cache / "partial.npy"),
@@ -335,7 +341,7 @@ def export(out: Path, to: Path) -> None:
     from understudy_backend.weights.threedhm import save_prompt
 
     scheduler = denoising.training_scheduler()
-    vae = AutoencoderKL.from_pretrained(out / VAE / "weights")
+    vae = PatchAutoencoder.from_pretrained(out / VAE / "weights")
     _save_half(vae, to / "vae")
     infill = UNet2DConditionModel.from_pretrained(out / INFILL / "weights")
     _save_half(infill, to / "infill" / "unet")

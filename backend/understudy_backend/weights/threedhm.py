@@ -24,6 +24,8 @@ from torch import Tensor
 
 from understudy_backend.methods.contract import MethodError
 from understudy_backend.models.threedhm.denoising import INFILL_PROMPT, RENDER_PROMPT
+from understudy_backend.models.threedhm.latents import Vae
+from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencoder
 
 T = TypeVar("T", bound=torch.nn.Module)
 
@@ -34,7 +36,7 @@ PROMPT_FILE = "prompt.safetensors"
 class Infill:
     """Stage 1, ready to run."""
 
-    vae: AutoencoderKL
+    vae: Vae
     unet: UNet2DConditionModel
     scheduler: DDIMScheduler
     prompt: Tensor
@@ -45,7 +47,7 @@ class Infill:
 class Render:
     """Stage 2, ready to run."""
 
-    vae: AutoencoderKL
+    vae: Vae
     unet: UNet2DConditionModel
     branch: ControlNetModel
     scheduler: DDIMScheduler
@@ -59,7 +61,7 @@ def load_infill(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.fl
     Raises:
         MethodError: a part is missing or does not fit, with its path.
     """
-    vae = _load(AutoencoderKL, _vae_folder(folder), device, dtype)
+    vae = _load(_vae_kind(_vae_folder(folder)), _vae_folder(folder), device, dtype)
     unet = _load(UNet2DConditionModel, folder / "unet", device, dtype)
     wanted = 2 * vae.config["latent_channels"] + 1
     if unet.config["in_channels"] != wanted:
@@ -77,7 +79,7 @@ def load_render(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.fl
     Raises:
         MethodError: a part is missing or does not fit, with its path.
     """
-    vae = _load(AutoencoderKL, _vae_folder(folder), device, dtype)
+    vae = _load(_vae_kind(_vae_folder(folder)), _vae_folder(folder), device, dtype)
     unet = _load(UNet2DConditionModel, folder / "unet", device, dtype)
     branch = _load(ControlNetModel, folder / "branch", device, dtype)
     wanted = 2 * vae.config["latent_channels"]
@@ -108,6 +110,15 @@ def missing_parts(folder: Path, *, stage: str) -> list[Path]:
 def _vae_folder(folder: Path) -> Path:
     shared = folder.parent / "vae"
     return shared if shared.is_dir() and not (folder / "vae").is_dir() else folder / "vae"
+
+
+def _vae_kind(folder: Path) -> type[AutoencoderKL] | type[PatchAutoencoder]:
+    """Which class a folder's weights belong to, as its config says; the loading itself complains of a bad folder."""
+    try:
+        name = json.loads((folder / "config.json").read_text())["_class_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        name = ""
+    return PatchAutoencoder if name == PatchAutoencoder.__name__ else AutoencoderKL
 
 
 def _load(kind: type[T], folder: Path, device: str, dtype: torch.dtype) -> T:

@@ -53,12 +53,14 @@ class _Job:
     fetching: set[int] = field(default_factory=set)
     open: bool = True
     cancelling: bool = False
+    accepted: bool = False
+    """The backend has answered this submission: an end that it told before is that of an earlier one."""
     credit: int = 0
     want: dict[int, None] = field(default_factory=dict)
     """Frames still to push: a set that keeps its order."""
 
     def disconnected(self) -> None:
-        self.credit, self.want = 0, {}
+        self.credit, self.want, self.accepted = 0, {}, False
 
     def end(self) -> None:
         self.open = self.cancelling = False
@@ -256,7 +258,7 @@ class Connection:
             case messages.NeedInputs(digests=digests):
                 return self._take_need(message.job, job, digests)
             case messages.Accepted():
-                job.credit = message.credit
+                job.credit, job.accepted = message.credit, True
                 job.want = {} if job.cancelling else dict.fromkeys(message.want)
                 return events.Accepted(message.job, message.have)
             case messages.Credit(n=n):
@@ -264,6 +266,8 @@ class Connection:
                 return events.CreditChanged(message.job, job.credit)
             case messages.Progress():
                 return events.Progressed(message.job, message.fraction, message.stage, message.eta)
+            case messages.Done() | messages.Cancelled() if not (job.accepted or job.cancelling):
+                return None
             case messages.Done():
                 job.end()
                 return events.JobDone(message.job)
@@ -275,6 +279,7 @@ class Connection:
                 return events.JobFailed(message.job, message.code, message.message, message.fix)
 
     def _take_need(self, job_id: str, job: _Job, digests: tuple[str, ...]) -> events.Event | None:
+        job.accepted = True
         missing = [digest for digest in digests if digest not in job.inputs]
         if not missing:
             self._bulk.extend(_input_parts(digest, job.inputs[digest]) for digest in digests)

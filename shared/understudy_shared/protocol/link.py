@@ -79,7 +79,8 @@ class Link:
     def _connect(self, context: zmq.Context) -> tuple[Session, Welcome] | None:
         """A session that was welcomed, by the shortest way there is; None if closing."""
         found = self._greet(context, self._address, self._keys, self._timing.deadline)
-        if found is None or not _is_here(found[1].local, self._address):
+        # With keys the backend knows us by our key; the local address would not tell it.
+        if found is None or self._keys is not None or not _is_here(found[1].local, self._address):
             return found
         # The socket file may be another backend's, or a dead one's: the instance tells.
         try:
@@ -129,4 +130,7 @@ class Link:
 
 
 def _is_here(local: str, address: str) -> bool:
-    return local.startswith("ipc://") and local != address and Path(local.removeprefix("ipc://")).is_socket()
+    try:
+        return local.startswith("ipc://") and local != address and Path(local.removeprefix("ipc://")).is_socket()
+    except OSError:  # another user's
+        return False

@@ -73,7 +73,7 @@ def generate(
     steps: int,
     on_step: Callable[[int], None] = lambda step: None,
 ) -> NDArray[np.float32]:
-    """The diffusion itself: partial textures (N, S, S, 3) in [0, 1], visible (N, S, S), to complete ones, same shape."""
+    """The diffusion itself: partial textures (N, S, S, 3) in [0, 1], visible (N, S, S), to complete ones."""
     prompt = model.prompt
     known = torch.from_numpy(visible)[:, None].to(prompt)
     image = compose(torch.cat([torch.from_numpy(partial).permute(0, 3, 1, 2).to(prompt), known], 1))

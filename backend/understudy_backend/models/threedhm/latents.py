@@ -1,32 +1,30 @@
-"""Images to latents and back, through a frozen VAE of three (RGB) or four (RGBA) colour channels."""
+"""Images to latents and back, through a frozen VAE of three (RGB) or four (RGBA) channels."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencoder
+
+Vae = AutoencoderKL | PatchAutoencoder
+"""Stable Diffusion's, or ours; both are used in the same way."""
 
 BACKGROUND = 0.5
 """What lies behind a person (and outside the islands of a texture): mid grey, in [0, 1]."""
 
 
-def patch_size(vae: AutoencoderKL) -> int:
-    """Side of the squares of pixels that the VAE sees as channels; 1 for every published VAE."""
-    channels = vae.config["in_channels"]
-    return 1 if channels in (3, 4) else math.isqrt(channels // 4)
-
-
-def has_alpha(vae: AutoencoderKL) -> bool:
+def has_alpha(vae: Vae) -> bool:
     """Whether the VAE carries transparency besides colour."""
-    return vae.config["in_channels"] != 3
+    return vae.config["in_channels"] == 4
 
 
-def size_multiple(vae: AutoencoderKL) -> int:
+def size_multiple(vae: Vae) -> int:
     """Image sides must be multiples of this many pixels per latent cell."""
-    return patch_size(vae) * 2 ** (len(vae.config["block_out_channels"]) - 1)
+    if isinstance(vae, PatchAutoencoder):
+        return vae.config["patch"]
+    return 2 ** (len(vae.config["block_out_channels"]) - 1)
 
 
 def compose(rgba: Tensor) -> Tensor:
@@ -44,25 +42,22 @@ def decompose(composed: Tensor) -> Tensor:
     return torch.cat([colour.clamp(0, 1), alpha], 1)
 
 
-def encode(vae: AutoencoderKL, composed: Tensor) -> Tensor:
+def encode(vae: Vae, composed: Tensor) -> Tensor:
     """Composed images (N, 4, H, W) to scaled latents (N, C, H/8, W/8): the posterior's mean, so no noise enters."""
     image = composed if has_alpha(vae) else composed[:, :3]
-    mean = vae.encode(pixel_unshuffle(image, patch_size(vae))).latent_dist.mode()  # pyright: ignore
-    offset, scale = _normalisation(vae, mean)
-    return (mean - offset) * scale
+    mean = vae.encode(image).latent_dist.mode()  # pyright: ignore[reportAttributeAccessIssue]
+    return (mean - _shift(vae)) * _scale(vae)
 
 
-def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+def decode(vae: Vae, latents: Tensor) -> Tensor:
     """Scaled latents to composed images (N, 4, H, W); alpha is 1 everywhere where the VAE knows none."""
-    offset, scale = _normalisation(vae, latents)
-    image = pixel_shuffle(vae.decode(latents / scale + offset).sample, patch_size(vae))  # pyright: ignore
+    image = vae.decode(latents / _scale(vae) + _shift(vae)).sample  # pyright: ignore
     return image if has_alpha(vae) else torch.cat([image, torch.ones_like(image[:, :1])], 1)
 
 
-def _normalisation(vae: AutoencoderKL, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
-    mean, std = vae.config.get("latents_mean"), vae.config.get("latents_std")
-    if mean is None or std is None:
-        return vae.config.get("shift_factor") or 0.0, vae.config["scaling_factor"]
-    offset = torch.tensor(mean, device=like.device, dtype=like.dtype).view(1, -1, 1, 1)
-    spread = torch.tensor(std, device=like.device, dtype=like.dtype).view(1, -1, 1, 1)
-    return offset, 1 / spread
+def _shift(vae: Vae) -> float:
+    return vae.config.get("shift_factor") or 0.0
+
+
+def _scale(vae: Vae) -> float:
+    return vae.config.get("scaling_factor") or 1.0

@@ -9,19 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import ControlNetModel, UNet2DConditionModel
+
+from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencoder
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """Hyper-parameters of a set of networks that is trained from nothing."""
 
-    latent_channels: int = 16
+    latent_channels: int = 32
     """Channels of a latent; its height and width are an eighth of the image's."""
-    patch: int = 4
-    """The VAE sees squares of this many pixels as channels, so that no convolution runs at full size."""
-    vae_channels: tuple[int, ...] = (64, 128)
-    """Width of each VAE level; every level after the first halves the size."""
     unet_channels: tuple[int, ...] = (48, 96, 160)
     """Width of each UNet level, in both stages; attention from the second level on."""
     layers: int = 1
@@ -37,21 +35,9 @@ class NetworkConfig:
 SMALL = NetworkConfig()
 
 
-def build_vae(config: NetworkConfig) -> AutoencoderKL:
-    """A VAE of RGBA images: 4 colour channels times `patch` squared go in and out."""
-    pixels = 4 * config.patch**2
-    levels = len(config.vae_channels)
-    return AutoencoderKL(
-        in_channels=pixels,
-        out_channels=pixels,
-        latent_channels=config.latent_channels,
-        block_out_channels=config.vae_channels,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        layers_per_block=1,
-        norm_num_groups=config.groups,
-        mid_block_add_attention=False,
-    )
+def build_vae(config: NetworkConfig) -> PatchAutoencoder:
+    """The autoencoder of RGBA images, not yet fitted."""
+    return PatchAutoencoder(latent_channels=config.latent_channels)
 
 
 def _unet_arguments(config: NetworkConfig) -> dict:

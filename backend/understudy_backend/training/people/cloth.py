@@ -77,10 +77,10 @@ def skirt_part(skirt: Skirt, top: float, rng: np.random.Generator) -> Part:
     vertices = points.reshape(-1, 3).astype(np.float32)
     weights = _skirt_weights(vertices, skirt)
     faces = grid_faces(rows, columns, closed=False)
-    place, direction, bones = (
-        resample(v.reshape(rows, columns, -1), 256, 256) for v in (vertices, vertex_normals(vertices, faces), weights)
+    place, direction = (
+        resample(v.reshape(rows, columns, -1), 256, 256) for v in (vertices, vertex_normals(vertices, faces))
     )
-    surface = describe(place, direction, bones)
+    surface = describe(place, direction, np.eye(24, dtype=np.float32)[np.zeros(len(place), int)])  # all on the pelvis
     shadow = (
         1 + 0.14 * np.interp(np.linspace(-np.pi, np.pi, 256), theta, wave)[None] * np.linspace(0.1, 1, 256)[:, None]
     )

@@ -5,7 +5,7 @@ Distances are signed metres, positive inside, so an edge stays one texel wide at
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ from understudy_backend.training.people.fabric import Fabric, fold_shade
 from understudy_backend.training.people.surface import SHOULDER_X, SOLE_Y, TORSO_DEPTH, WRIST_X, Surface
 
 Floats = NDArray[np.floating]
+Neck = Literal["crew", "v", "scoop", "collar", "roll"]
 ARM_LENGTH = WRIST_X - SHOULDER_X
 
 
@@ -58,7 +59,7 @@ class Top:
     """y of the lower edge, metres."""
     sleeve: float
     """Where the sleeve ends: 0 at the shoulder, 1 at the wrist; below 0 is sleeveless."""
-    neck: Literal["crew", "v", "scoop", "collar", "roll"]
+    neck: Neck
     depth: float
     """Metres from the neck's base down to the lowest point of the neckline at the front."""
     front: Literal["whole", "buttons", "zip", "open"] = "whole"
@@ -254,8 +255,9 @@ class Skirt:
 
     def paint(self, s: Surface, distance: Floats) -> Floats:
         """See `Garment`."""
-        rgb = self.fabric.paint(s)
         around = np.arctan2(s.position[:, 0], s.position[:, 2] - TORSO_DEPTH)
+        hanging = replace(s, fabric=np.stack([around * 0.17, s.position[:, 1]], 1))  # both legs share one cloth
+        rgb = self.fabric.paint(hanging)
         shade = line(distance - 0.015, 0.003, 0.25) * line(distance, 0.006, 0.3)
         if self.pleats:
             shade = shade * (0.88 + 0.12 * np.sin(around * self.pleats)) * np.where(s.position[:, 1] > -0.2, 1.05, 1)

@@ -52,6 +52,13 @@ def colour(
     return out
 
 
+def encode(linear: Floats) -> NDArray[np.uint8]:
+    """Linear premultiplied colours (H, W, 4) as sRGB (gamma 2) with straight alpha, (H, W, 4) uint8."""
+    out = np.zeros(linear.shape, np.uint8)
+    _encode(np.ascontiguousarray(linear, np.float32), out)
+    return out
+
+
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _normals(v, faces):
     out = np.zeros_like(v)
@@ -122,3 +129,15 @@ def _colour(face, bary, faces, uvs, face_uvs, atlas, shading, out):
                     light += bary[y, x, k] * shading[faces[f, k], c]
                 out[y, x, c] = s * s * light
             out[y, x, 3] = 1
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _encode(linear, out):
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            a = linear[y, x, 3]
+            if a <= 0:
+                continue
+            for c in range(3):
+                out[y, x, c] = int(np.sqrt(min(max(linear[y, x, c] / a, 0.0), 1.0)) * 255 + 0.5)
+            out[y, x, 3] = int(min(a, 1.0) * 255 + 0.5)

@@ -62,7 +62,7 @@ def resample(grid: Floats, height: int, width: int) -> Floats:
     v = (np.arange(height) + 0.5) / height * (rows - 1)
     u = (np.arange(width) + 0.5) / width * (columns - 1)
     r, c = np.minimum(v.astype(int), rows - 2), np.minimum(u.astype(int), columns - 2)
-    fv, fu = (v - r)[:, None, None], (u - c)[None, :, None]
-    a, b = grid[r][:, c], grid[r][:, c + 1]
-    d, e = grid[r + 1][:, c], grid[r + 1][:, c + 1]
-    return ((a * (1 - fu) + b * fu) * (1 - fv) + (d * (1 - fu) + e * fu) * fv).reshape(-1, grid.shape[2])
+    fv, fu = (v - r).astype(np.float32)[:, None, None], (u - c).astype(np.float32)[None, :, None]
+    grid = grid.astype(np.float32)
+    tall = grid[r] * (1 - fv) + grid[r + 1] * fv
+    return (tall[:, c] * (1 - fu) + tall[:, c + 1] * fu).reshape(-1, grid.shape[2])

@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from understudy_backend.training.people.fabric import Fabric, random_colour, random_fabric
-from understudy_backend.training.people.garments import Garment, Shoes, Skirt, Socks, Top, Trousers
+from understudy_backend.training.people.garments import Garment, Neck, Shoes, Skirt, Socks, Top, Trousers
+
+NECKS: tuple[Neck, ...] = ("crew", "v", "scoop")
 
 
 def random_outfit(rng: np.random.Generator, female: bool) -> list[Garment]:
@@ -63,8 +65,8 @@ def _shirt(rng: np.random.Generator) -> Top:
     hem = float(rng.uniform(-0.36, -0.22))
     kind = rng.choice(["tee", "vest", "long", "shirt", "jumper", "hoodie"], p=[0.36, 0.06, 0.14, 0.2, 0.14, 0.1])
     if kind in {"tee", "long", "vest"}:
-        sleeve = {"tee": rng.uniform(0.22, 0.5), "long": rng.uniform(0.75, 1.0), "vest": -0.1}[str(kind)]
-        neck = str(rng.choice(["crew", "v", "scoop"], p=[0.65, 0.2, 0.15]))
+        sleeve = {"tee": rng.uniform(0.22, 0.5), "long": rng.uniform(0.75, 1.0), "vest": -0.05}[str(kind)]
+        neck: Neck = NECKS[rng.choice(3, p=[0.65, 0.2, 0.15])]
         depth = {"crew": rng.uniform(0.06, 0.085), "v": rng.uniform(0.1, 0.15), "scoop": rng.uniform(0.09, 0.13)}[neck]
         printed = (
             random_colour(rng, 0.5)
@@ -123,10 +125,7 @@ def _dress(rng: np.random.Generator) -> list[Garment]:
     fabric = random_fabric(rng, "top")
     waist = float(rng.uniform(-0.1, 0.0))
     end = float(rng.choice([rng.uniform(-0.68, -0.5), rng.uniform(-1.05, -0.7)]))
-    neck, sleeve = (
-        str(rng.choice(["crew", "v", "scoop"])),
-        rng.choice([-0.1, rng.uniform(0.2, 0.5), rng.uniform(0.6, 1.0)]),
-    )
+    neck, sleeve = NECKS[rng.integers(3)], rng.choice([-0.05, rng.uniform(0.2, 0.5), rng.uniform(0.6, 1.0)])
     bodice = Top(fabric, waist - 0.03, float(sleeve), neck, rng.uniform(0.07, 0.13), loose=rng.uniform(0.002, 0.01))
     return [Skirt(fabric, waist, end, rng.uniform(0.02, 0.2), _pleats(rng)), bodice]
 

@@ -78,9 +78,9 @@ def _paint_eyes(colours: Floats, surface: Surface, rng: np.random.Generator, dar
     ball = (u > 0.755) & (u < 0.82) & (v > 0.925)
     p = surface.position[ball]
     distance = np.hypot(np.abs(p[:, 0]) - EYE[0], p[:, 1] - EYE[1])
-    browns, others = [(0.30, 0.18, 0.10), (0.22, 0.13, 0.08)], [(0.35, 0.45, 0.55), (0.38, 0.42, 0.28)]
+    browns, others = [(0.30, 0.18, 0.10), (0.22, 0.13, 0.08)], [(0.26, 0.35, 0.44), (0.28, 0.31, 0.20)]
     iris = np.array((browns if dark or rng.random() < 0.6 else others)[rng.integers(2)])
-    white = np.array([0.86, 0.84, 0.82]) * rng.uniform(0.85, 1.0)
+    white = np.array([0.72, 0.69, 0.67]) * rng.uniform(0.85, 1.05)
     colour = np.where((distance < 0.0062)[:, None], iris, white)
     colour = np.where((distance < 0.0028)[:, None], 0.05, colour)
     colours[ball] = np.where((p[:, 2] < 0.168)[:, None], white * 0.9, colour)

@@ -151,7 +151,8 @@ def texels(size: int) -> Texels:
     u, v = (columns + 0.5) / size, 1 - (rows + 0.5) / size
     inner = np.zeros(len(rows), bool)
     for left, right, low, high in INNER_ISLANDS:
-        inner |= (u > left) & (u < right) & (v > low) & (v < high)
-    distance, (row, column) = distance_transform_edt(~mask, return_indices=True)
-    near = np.where(distance <= size * 12 / 512, row * size + column, -1).astype(np.int32)
+        inner |= (u > left) & (u < right) & (v > low) & (v < high) & (surface.head > 0.5)
+    nearest = np.asarray(distance_transform_edt(~mask, return_distances=False, return_indices=True))
+    away = np.hypot(*(nearest - np.indices(mask.shape)))
+    near = np.where(away <= size * 12 / 512, nearest[0] * size + nearest[1], -1).astype(np.int32)
     return Texels(size, mask, surface, inner, face, bary, near)

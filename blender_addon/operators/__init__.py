@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Buttons, to be put anywhere: each collects its options and calls one function of `api`."""
+
+from __future__ import annotations
+
+from . import backend, jobs, scene
+
+CLASSES = (*scene.CLASSES, *backend.CLASSES, *jobs.CLASSES)

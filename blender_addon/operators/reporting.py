@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all operators share: a mistake becomes one line in the status bar and {'CANCELLED'}, never a traceback."""
+
+from __future__ import annotations
+
+import bpy
+
+
+class Reporting:
+    """Mix-in: subclasses write `run` in place of `execute`, and give a line to report, or nothing."""
+
+    def run(self, context: bpy.types.Context) -> str | None:
+        """Does the work. Raises RuntimeError, ValueError or OSError with a sentence for the artist."""
+        raise TypeError(f"{type(self).__name__} does nothing")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            done = self.run(context)
+        except (RuntimeError, ValueError, OSError) as error:
+            self.report({"ERROR"}, " ".join(str(error).split()))  # type: ignore[attr-defined]
+            return {"CANCELLED"}
+        if done:
+            self.report({"INFO"}, done)  # type: ignore[attr-defined]
+        return {"FINISHED"}
+
+
+class FileChoosing(Reporting):
+    """Mix-in: asks for a file first. Subclasses have the property `filepath`."""
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def path(self) -> str:
+        """The chosen file.
+
+        Raises:
+            ValueError: none was chosen.
+        """
+        if not self.filepath:  # type: ignore[attr-defined]
+            raise ValueError("No file was chosen")
+        return bpy.path.abspath(self.filepath)  # type: ignore[attr-defined]
+
+
+def not_now(cls: type[bpy.types.Operator], condition: bool, message: str) -> bool:
+    """For `poll`: whether `condition` holds; if not, the greyed-out button tells why."""
+    if not condition:
+        cls.poll_message_set(message)
+    return bool(condition)
