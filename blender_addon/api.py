@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from understudy_shared.body import free_body
 from understudy_shared.formats import detect
 from understudy_shared.job import FrameRange, JobSpec
+from understudy_shared.staging import on_mark
 
 from . import preferences
 from .link import folders, gather, take_files
@@ -33,7 +34,7 @@ from .link.jobs import Job, Record, Role, Source, State
 from .link.refs import ref
 from .link.session import current
 from .scene.body import create_body as _create_body
-from .scene.body_parts import armature_of, mesh_of
+from .scene.body_parts import armature_of, betas_of, mesh_of
 from .scene.camera import import_camera as _import_camera
 from .scene.motion import apply_motion
 from .timeline import strip
@@ -61,6 +62,7 @@ def import_motion(
     scene: bpy.types.Scene | None = None,
     body: bpy.types.Object | None = None,
     start: int | None = None,
+    on_floor: bool = True,
 ) -> bpy.types.Action:
     """A motion file (AMASS-like npz, BVH) as an action of the body; one is made where the scene has none.
 
@@ -69,6 +71,7 @@ def import_motion(
         scene: default: the current one.
         body: default: the scene's body.
         start: scene frame of the first sample; default: the scene's first frame.
+        on_floor: start over the origin, with the feet of this body on the floor; else as the file has it.
 
     Raises:
         ValueError: the file is not a motion, with what to do.
@@ -76,6 +79,8 @@ def import_motion(
     scene = scene or bpy.context.scene
     clip = detect.load_motion(Path(path), free_body())
     body = body or scene.understudy.body or create_body(scene)
+    if on_floor:
+        clip = on_mark(clip, free_body(), betas_of(mesh_of(body)))
     first = scene.frame_start if start is None else start
     return apply_motion(armature_of(body), clip, first, scene.render.fps / scene.render.fps_base)
 

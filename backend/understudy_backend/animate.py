@@ -27,7 +27,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", type=Path, required=True, help="folder for frames, textures and the fit's overlay")
 
 
-def animate(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Fits, completes the texture, renders; 0 when all frames are written."""
     from understudy_shared.protocol.blocking import run_job
     from understudy_shared.protocol.security import load_client_keys
@@ -42,7 +42,7 @@ def animate(options: argparse.Namespace) -> int:
     line = ProgressLine()
     backend = nullcontext() if options.address else LocalBackend(data, device=options.device)
     with backend as local:
-        run = (
+        submit = (
             local.render_job
             if local
             else partial(
@@ -54,7 +54,7 @@ def animate(options: argparse.Namespace) -> int:
         )
 
         def runner(spec, inputs, frames, on_result, on_progress):
-            return run(spec, inputs, frames, on_result, on_progress=on_progress)
+            return submit(spec, inputs, frames, on_result, on_progress=on_progress)
 
         imitator = make_imitator(runner, photo, seed=options.seed, on_progress=line.show)
         _write(options.out / "fit.png", imitator.overlay)

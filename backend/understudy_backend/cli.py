@@ -1,4 +1,4 @@
-"""The command `understudy`: serve, status, render, keys. Exit codes: 0 done, 1 the job failed, 2 wrong use or input."""
+"""The command `understudy`: serve, status, render, animate, keys. Exit codes: 0 done, 1 the job failed, 2 wrong use or input."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import animate
 from .config import DEFAULT_ADDRESS, ServerConfig
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def keys(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="understudy", description="One photo, any motion, any camera.")
-    commands = parser.add_subparsers(required=True, metavar="serve | status | render | keys")
+    commands = parser.add_subparsers(required=True, metavar="serve | status | render | animate | keys")
 
     command = commands.add_parser("serve", help="answer Blender and other clients")
     command.set_defaults(do=serve)
@@ -179,6 +180,12 @@ def _parser() -> argparse.ArgumentParser:
         "--conditions", type=Path, help="folder with one NUMBER.npz per frame, arrays named by channel"
     )
     command.add_argument("--out", type=Path, required=True, help="folder for the results")
+    _add_client(command)
+    _add_backend(command)
+
+    command = commands.add_parser("animate", help="photo, motion and camera files to frames, without Blender")
+    command.set_defaults(do=animate.run)
+    animate.add_options(command)
     _add_client(command)
     _add_backend(command)
 

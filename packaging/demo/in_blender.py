@@ -16,8 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import blender_addon  # noqa: E402 - the extension, imported from the source tree
-
-api = None  # set once the extension is registered
+from blender_addon import api  # noqa: E402
 
 
 def say(**what) -> None:
@@ -42,14 +41,10 @@ def follow(job, stage: str) -> None:
 
 def main() -> None:
     """Photo, fit, texture, motion, camera, render, save."""
-    global api  # noqa: PLW0603
     options = json.loads(sys.argv[-1])
     out, size, frames = Path(options["out"]), options["size"], options["frames"]
     bpy.ops.wm.read_factory_settings(use_empty=True)
     blender_addon.register()
-    from blender_addon import api as _api
-
-    api = _api
     scene = bpy.context.scene
     scene.name = "Understudy"
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "demo.blend"))

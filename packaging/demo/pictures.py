@@ -27,12 +27,12 @@ def read_image(path: Path) -> Image:
     if data is None:
         raise ValueError(f"{path} is not an image that can be read; use a PNG or JPEG file")
     if data.dtype != np.uint8:
-        data = (data / np.iinfo(data.dtype).max * 255).astype(np.uint8)
+        data = (data / (65535 if data.dtype == np.uint16 else 1.0) * 255).clip(0, 255).astype(np.uint8)
     if data.ndim == 2:
         data = cv2.cvtColor(data, cv2.COLOR_GRAY2BGR)
     if data.shape[2] == 3:
         data = cv2.cvtColor(data, cv2.COLOR_BGR2BGRA)
-    return cv2.cvtColor(data, cv2.COLOR_BGRA2RGBA)
+    return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGRA2RGBA), np.uint8)
 
 
 def write_image(path: Path, image: NDArray) -> None:
@@ -52,7 +52,7 @@ def fit_height(image: Image, height: int) -> Image:
     """(H, W, 3) resized to a height, aspect kept."""
     width = max(2, round(image.shape[1] * height / image.shape[0]))
     method = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_CUBIC
-    return cv2.resize(image, (width, height), interpolation=method)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
 
 
 def beside(photo: Image, body: Image, result: Image) -> Image:
@@ -82,4 +82,4 @@ def contact_sheet(rows: Sequence[Sequence[Image]], height: int = 256) -> Image:
     padded = [
         cv2.copyMakeBorder(s, 0, 6, 0, width - s.shape[1], cv2.BORDER_CONSTANT, value=(40, 40, 40)) for s in strips
     ]
-    return np.vstack(padded)
+    return np.asarray(np.vstack(padded), np.uint8)
