@@ -1,4 +1,7 @@
-"""The command `understudy`: serve, status, render, animate, keys. Exit codes: 0 done, 1 the job failed, 2 wrong use or input."""
+"""The command `understudy`: serve, status, render, animate, keys.
+
+Exit codes: 0 done, 1 the job failed, 2 wrong use or input.
+"""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ from understudy_shared.protocol.description import MethodDescription, NeedDescri
 
 from understudy_backend.methods.contract import MethodError, Result, Task
 from understudy_backend.methods.params import describe, setting
-from understudy_backend.methods.threedhm_texture import shipped_weights
 from understudy_backend.models.threedhm.rendering import BATCH, FrameRenderer
 from understudy_backend.texture.render import render_body
 from understudy_backend.weights.locations import weights_folder
+from understudy_backend.weights.sets import weight_sets
 from understudy_backend.weights.threedhm import Render, load_render
 
 GEOMETRY = (Channel.VERTICES, Channel.EXTRINSICS, Channel.INTRINSICS)
@@ -68,7 +68,7 @@ class ThreeDHM:
                 ),
             ),
             gives=(Channel.RGBA,),
-            weights=(shipped_weights("render", "3DHM small, rendering"),),
+            weights=weight_sets("render", "rendering"),
             size_multiple=1,
         )
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from understudy_shared.body import free_body, skin
 from understudy_shared.frames import Frame
-from understudy_shared.protocol.description import MethodDescription, NeedDescription, WeightsDescription
+from understudy_shared.protocol.description import MethodDescription, NeedDescription
 
 from understudy_backend.methods.contract import MethodError, Result, Task
 from understudy_backend.methods.params import describe, setting
@@ -21,7 +21,8 @@ from understudy_backend.texture.fusion import fuse
 from understudy_backend.texture.projection import PartialTexture, project_photo
 from understudy_backend.texture.visibility import visible_texels
 from understudy_backend.weights.locations import weights_folder
-from understudy_backend.weights.threedhm import Infill, load_infill, missing_parts
+from understudy_backend.weights.sets import weight_sets
+from understudy_backend.weights.threedhm import Infill, load_infill
 
 FIT = ("betas", "global_orient", "body_pose", "transl", "extrinsics", "intrinsics")
 """Inputs that say where the body is in a photo, as `fit` gives them."""
@@ -66,7 +67,7 @@ class ThreeDHMTexture:
                 *(NeedDescription(name, False, "From the fit of the body to the photo") for name in FIT),
             ),
             gives=("partial", "visibility", "texture"),
-            weights=(_weights(),),
+            weights=weight_sets("infill", "in-filling"),
         )
 
     def load(self, device: str) -> None:
@@ -146,18 +147,3 @@ def _partial(inputs: Mapping[str, NDArray], suffix: str, params: TextureParams) 
         min_cosine=float(np.cos(np.deg2rad(params.max_angle))),
     )
     return project_photo(photo, texels)
-
-
-def _weights() -> WeightsDescription:
-    return shipped_weights("infill", "3DHM small, in-filling")
-
-
-def shipped_weights(stage: str, title: str) -> WeightsDescription:
-    """The set that ships with Understudy, and whether it is really there."""
-    try:
-        folder = weights_folder("small", stage)
-        available = not missing_parts(folder, stage=stage)
-        size = sum(p.stat().st_size for p in folder.rglob("*.safetensors")) / 1e6
-    except MethodError:
-        available, size = False, 0.0
-    return WeightsDescription(title, "Apache-2.0", "ships with Understudy", available, round(size, 1))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from understudy_backend.methods.contract import MethodError
 
+SHIPPED = "small"
+"""Name of the set that comes with Understudy."""
 ENVIRONMENT = "UNDERSTUDY_WEIGHTS"
 """Names the folder in which the user keeps weight sets of their own."""
 
@@ -26,16 +28,18 @@ def weights_folder(name: str, stage: str) -> Path:
     """
     if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
         raise MethodError(f"'{name}' is no name of a weight set", code="bad_params", fix="Give a name, not a path.")
-    for root in (weights_root(), _shipped()):
+    for root in (weights_root(), shipped_root()):
         folder = root / f"threedhm-{name}" / stage
         if folder.is_dir():
             return folder
     raise MethodError(
         f"weights are missing: no set '{name}' for {stage}",
         code="missing_weights",
-        fix=f"Put it into {weights_root() / f'threedhm-{name}' / stage}, or choose the set 'small'.",
+        fix=f"Put it into {weights_root() / f'threedhm-{name}' / stage}"
+        + (f", or choose the set '{SHIPPED}'." if name != SHIPPED else ", or install the backend again."),
     )
 
 
-def _shipped() -> Path:
+def shipped_root() -> Path:
+    """The folder of the sets that come with the package."""
     return Path(str(files("understudy_backend") / "assets" / "weights"))
