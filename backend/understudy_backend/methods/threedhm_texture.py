@@ -80,7 +80,7 @@ class ThreeDHMTexture:
 
     def run(self, task: Task, frames: Iterable[Frame]) -> Iterator[Result]:
         """Gives one result: `partial` (S, S, 4) uint8 with alpha 255 where the photo shows the texel, `visibility`
-        (S, S) float32, `texture` (S, S, 4) uint8, complete and opaque.
+        (S, S) float32, the cosine at which the photo shows it, `texture` (S, S, 4) uint8, complete and opaque.
 
         Further photos of the same person come as `photo_2`, `photo_mask_2`, `betas_2`, ... and are fused.
         """
@@ -94,17 +94,17 @@ class ThreeDHMTexture:
         texture = complete_texture(
             model,
             partial.color,
-            partial.visible > 0,
+            partial.visible,
             seed=task.spec.seed,
             steps=params.steps,
             on_step=lambda done: task.progress(0.4 + 0.5 * done / params.steps, "In-filling"),
         )
-        seen = (partial.visible > 0).astype(np.uint8) * 255
+        seen = partial.visible.astype(np.uint8) * 255
         yield Result(
             0,
             {
                 "partial": np.dstack([partial.color, seen]),
-                "visibility": partial.visible.astype(np.float32),
+                "visibility": partial.weight,
                 "texture": np.dstack([texture, np.full(texture.shape[:2], 255, np.uint8)]),
             },
         )
@@ -133,6 +133,7 @@ def _partial(inputs: Mapping[str, NDArray], suffix: str, params: TextureParams) 
     if mask.shape != photo.shape[:2]:
         mask = cv2.resize(mask, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
     betas, orient, pose, transl, extrinsics, k = (np.asarray(inputs[name + suffix]) for name in FIT)
+    person = (mask > 127).astype(np.float32)
     body = free_body()
     vertices = skin(body, betas.reshape(-1), orient.reshape(1, 3), pose.reshape(1, 23, 3), transl.reshape(1, 3))[0]
     height, width = photo.shape[:2]
@@ -143,7 +144,7 @@ def _partial(inputs: Mapping[str, NDArray], suffix: str, params: TextureParams) 
         extrinsics.reshape(4, 4),
         (width, height),
         int(params.texture_size),
-        mask=(mask > 127).astype(np.float32),
+        mask=person,
         min_cosine=float(np.cos(np.deg2rad(params.max_angle))),
     )
-    return project_photo(photo, texels)
+    return project_photo(photo, texels, person)
