@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from understudy_backend.evaluation.baselines import BASELINES
 from understudy_backend.models.threedhm.infilling import generate
 from understudy_backend.models.threedhm.rendering import BATCH, FrameRenderer
+from understudy_backend.models.threedhm.stages import Infill, Render
 from understudy_backend.weights.locations import weights_folder
-from understudy_backend.weights.threedhm import Infill, Render, load_infill, load_render
+from understudy_backend.weights.threedhm import load_infill, load_render
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from understudy_shared.protocol.description import MethodDescription, NeedDescri
 from understudy_backend.methods.contract import MethodError, Result, Task
 from understudy_backend.methods.params import describe, setting
 from understudy_backend.models.threedhm.rendering import BATCH, FrameRenderer
+from understudy_backend.models.threedhm.stages import Render
 from understudy_backend.texture.render import render_body
 from understudy_backend.weights.locations import weights_folder
 from understudy_backend.weights.sets import weight_sets
-from understudy_backend.weights.threedhm import Render, load_render
+from understudy_backend.weights.threedhm import load_render
 
 GEOMETRY = (Channel.VERTICES, Channel.EXTRINSICS, Channel.INTRINSICS)
 """The other way to give a frame: the posed body and the camera, from which the backend makes the textured picture."""

@@ -17,12 +17,13 @@ from understudy_shared.protocol.description import MethodDescription, NeedDescri
 from understudy_backend.methods.contract import MethodError, Result, Task
 from understudy_backend.methods.params import describe, setting
 from understudy_backend.models.threedhm.infilling import complete_texture
+from understudy_backend.models.threedhm.stages import Infill
 from understudy_backend.texture.fusion import fuse
 from understudy_backend.texture.projection import PartialTexture, project_photo
 from understudy_backend.texture.visibility import visible_texels
 from understudy_backend.weights.locations import weights_folder
 from understudy_backend.weights.sets import weight_sets
-from understudy_backend.weights.threedhm import Infill, load_infill
+from understudy_backend.weights.threedhm import load_infill
 
 FIT = ("betas", "global_orient", "body_pose", "transl", "extrinsics", "intrinsics")
 """Inputs that say where the body is in a photo, as `fit` gives them."""

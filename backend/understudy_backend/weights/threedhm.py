@@ -13,7 +13,6 @@ safetensors are read.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,35 +23,12 @@ from torch import Tensor
 
 from understudy_backend.methods.contract import MethodError
 from understudy_backend.models.threedhm.denoising import INFILL_PROMPT, RENDER_PROMPT
-from understudy_backend.models.threedhm.latents import Vae
 from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencoder
+from understudy_backend.models.threedhm.stages import Infill, Render
 
 T = TypeVar("T", bound=torch.nn.Module)
 
 PROMPT_FILE = "prompt.safetensors"
-
-
-@dataclass(frozen=True)
-class Infill:
-    """Stage 1, ready to run."""
-
-    vae: Vae
-    unet: UNet2DConditionModel
-    scheduler: DDIMScheduler
-    prompt: Tensor
-    """(1, L, D) embedding of the fixed prompt."""
-
-
-@dataclass(frozen=True)
-class Render:
-    """Stage 2, ready to run."""
-
-    vae: Vae
-    unet: UNet2DConditionModel
-    branch: ControlNetModel
-    scheduler: DDIMScheduler
-    prompt: Tensor
-    """(1, L, D) embedding of the fixed prompt."""
 
 
 def load_infill(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Infill:

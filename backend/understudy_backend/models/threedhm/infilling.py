@@ -13,8 +13,8 @@ from understudy_shared.body import free_body
 
 from understudy_backend.models.threedhm.denoising import predict_infill, sample, seeded_noise
 from understudy_backend.models.threedhm.latents import compose, decode, decompose, encode, size_multiple
+from understudy_backend.models.threedhm.stages import Infill
 from understudy_backend.texture.bake import texel_map
-from understudy_backend.weights.threedhm import Infill
 
 BLEND = 1 / 24
 """Over this part of the texture's side a generated texel takes over the tone of the photographed ones nearby."""

@@ -19,7 +19,7 @@ from understudy_backend.models.threedhm.latents import (
     has_alpha,
     size_multiple,
 )
-from understudy_backend.weights.threedhm import Render
+from understudy_backend.models.threedhm.stages import Render
 
 BATCH = 4
 """Frames per call of the networks. Shorter batches are padded to it, because the same frame in a call of another shape

@@ -1,0 +1,33 @@
+"""The two stages as values: everything that one of them needs to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+
+from understudy_backend.models.threedhm.latents import Vae
+
+
+@dataclass(frozen=True)
+class Infill:
+    """Stage 1, ready to run."""
+
+    vae: Vae
+    unet: UNet2DConditionModel
+    scheduler: DDIMScheduler
+    prompt: Tensor
+    """(1, L, D) embedding of the fixed prompt."""
+
+
+@dataclass(frozen=True)
+class Render:
+    """Stage 2, ready to run."""
+
+    vae: Vae
+    unet: UNet2DConditionModel
+    branch: ControlNetModel
+    scheduler: DDIMScheduler
+    prompt: Tensor
+    """(1, L, D) embedding of the fixed prompt."""
