@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from understudy_shared.body import free_body
 from understudy_shared.formats import detect
 from understudy_shared.job import FrameRange, JobSpec
+from understudy_shared.protocol.security import is_private
 from understudy_shared.staging import on_mark
 
 from . import preferences
@@ -132,6 +133,10 @@ def load_photo(path: str | Path, scene: bpy.types.Scene | None = None) -> bpy.ty
 def connect(address: str = "", key_folder: str | Path | None = None) -> None:
     """Connects in the background to a backend that runs; by default to the one in the preferences.
 
+    Args:
+        address: `tcp://host:port` or `ipc://path`.
+        key_folder: with this client's keys. Default: off this machine the folder in the preferences, else no keys.
+
     Raises:
         ValueError: there is no address. RuntimeError: online access is off, or keys are missing.
     """
@@ -139,7 +144,8 @@ def connect(address: str = "", key_folder: str | Path | None = None) -> None:
     address = address or settings.address
     if not address:
         raise ValueError("No address is set: write one as tcp://host:port in the preferences, or start a local backend")
-    current().connect(address, Path(key_folder) if key_folder else settings.key_folder)
+    keys = None if is_private(address) else settings.key_folder
+    current().connect(address, Path(key_folder) if key_folder else keys)
 
 
 def disconnect() -> None:
@@ -298,9 +304,13 @@ def wait(job: Job, timeout: float = 3600.0) -> Job:
     """Waits for a job while moving it; a window freezes meanwhile, so only scripts without one should.
 
     Raises:
-        JobFailed: it failed or was cancelled. TimeoutError: it is not done after `timeout` seconds.
+        JobFailed: it failed or was cancelled, or there is no backend to make it. TimeoutError: it is not done after
+            `timeout` seconds.
     """
-    current().pump.run_until_done(timeout, [job])
+    session = current()
+    session.pump.run_until_done(timeout, [job], lambda: job.state.active and session.lost)
+    if job.state.active:
+        raise JobFailed(f"{job.record.title} waits for a backend: {session.status}")
     if job.state is not State.DONE:
         raise JobFailed(str(job.problem or f"{job.record.title} was {job.state}"))
     return job

@@ -138,6 +138,7 @@ def shared_wheel(folder: Path) -> Path:
     }
     lines = [f"{key}: {value}\n" for key, values in about.items() for value in values]
     files[f"{meta}/METADATA"] = "".join(lines).encode()
+    files[f"{meta}/licenses/LICENSE"] = (ROOT / "shared/LICENSE").read_bytes()
     files[f"{meta}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: understudy\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files[f"{meta}/RECORD"] = _record(files, f"{meta}/RECORD")
     out = folder / str(name)

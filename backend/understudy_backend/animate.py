@@ -20,7 +20,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--photo", type=Path, required=True, help="PNG or JPEG of one person, from head to foot")
     command.add_argument("--motion", type=Path, required=True, help="AMASS-like .npz or .bvh")
     command.add_argument("--camera", type=Path, required=True, help="nerfstudio camera_path.json or transforms.json")
-    command.add_argument("--frames", type=int, default=48, help="how many (default: %(default)s)")
+    command.add_argument("--frames", type=_count, default=48, help="how many (default: %(default)s)")
     command.add_argument("--clip-start", type=float, default=0.0, metavar="SECONDS", help="skip so much of the motion")
     command.add_argument("--size", type=_size, default=(256, 256), metavar="WxH", help="in pixels (default: 256x256)")
     command.add_argument("--seed", type=int, default=0)
@@ -37,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
     from .pipeline import make_imitator, open_shot, render_shot
 
     photo = read_inputs([f"photo={options.photo}"])["photo"]
+    shot = open_shot(options.motion, options.camera, options.size, clip_start=options.clip_start)
+    shot.check_length(options.frames)  # before the minute that a fit takes
     data = options.data or default_data()
     options.out.mkdir(parents=True, exist_ok=True)
     line = ProgressLine()
@@ -61,13 +63,10 @@ def run(options: argparse.Namespace) -> int:
         _write(options.out / "texture_partial.png", imitator.partial)
         _write(options.out / "texture_complete.png", imitator.texture)
         (options.out / "fit.json").write_text(json.dumps(imitator.report, indent=1) + "\n")
-        shot = open_shot(
-            options.motion, options.camera, imitator.fit["betas"], options.size, clip_start=options.clip_start
-        )
         render_shot(
             runner,
             imitator,
-            shot,
+            shot.worn_by(imitator.fit["betas"]),
             options.frames,
             options.size,
             lambda number, rgba: _write(options.out / f"{number:04d}.png", rgba),
@@ -79,9 +78,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"write a number of frames from 1 on, not {text}")
+    return int(text)
+
+
 def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None:
+    if match is None or not (int(match[1]) and int(match[2])):
         raise argparse.ArgumentTypeError(f"write a size as 256x256, not {text}")
     return int(match[1]), int(match[2])
 

@@ -163,7 +163,9 @@ def _parser() -> argparse.ArgumentParser:
         "--memory-gb", type=float, default=0.0, help="limit for loaded methods (default: most there is)"
     )
     command.add_argument("--with-parent", action="store_true", help="end when standard input closes")
-    _add_backend(command)
+    command.add_argument("--data", type=Path, help="folder of the spool")
+    _add_device(command)
+    _add_methods(command)
 
     command = commands.add_parser("status", help="ask a running backend how it is")
     command.set_defaults(do=status)
@@ -184,13 +186,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, required=True, help="folder for the results")
     _add_client(command)
-    _add_backend(command)
+    _add_device(command)
+    _add_methods(command)
 
     command = commands.add_parser("animate", help="photo, motion and camera files to frames, without Blender")
     command.set_defaults(do=animate.run)
     animate.add_options(command)
     _add_client(command)
-    _add_backend(command)
+    _add_device(command)
 
     command = commands.add_parser("keys", help="make keys for backends that other machines can reach")
     command.set_defaults(do=keys)
@@ -208,10 +211,11 @@ def _add_client(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", type=Path, help="data folder of this user")
 
 
-def _add_backend(command: argparse.ArgumentParser) -> None:
-    if not any("--data" in action.option_strings for action in command._actions):
-        command.add_argument("--data", type=Path, help="folder of the spool")
+def _add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps (default: %(default)s)")
+
+
+def _add_methods(command: argparse.ArgumentParser) -> None:
     command.add_argument("--method", action="append", default=[], metavar="MODULE:CLASS", help="offer this method, too")
     command.add_argument("--no-catalogue", action="store_true", help="offer only the methods named by --method")
 

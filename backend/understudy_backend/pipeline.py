@@ -6,7 +6,7 @@ Blender takes the same way (see the extension's `api`); this is for machines tha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -67,6 +67,17 @@ class Shot:
     start: int = 1
     """Number of the first frame."""
 
+    def worn_by(self, betas: NDArray) -> Shot:
+        """The shot with a body of shape `betas` (B,), on its mark (see `on_mark`)."""
+        return replace(self, clip=on_mark(self.clip, free_body(), betas))
+
+    def check_length(self, frames: int) -> None:
+        """Raises ValueError if the motion has fewer frames."""
+        if frames > len(self.clip):
+            raise ValueError(
+                f"the motion has {len(self.clip)} frames at {self.clip.fps:g} fps; ask for no more than that"
+            )
+
     def frame(self, number: int) -> Frame:
         """Posed body and camera of a frame, as a job wants them. The camera's last pose holds on."""
         row = number - self.start
@@ -84,30 +95,26 @@ class Shot:
         )
 
 
-def open_shot(
-    motion: Path, camera: Path, betas: NDArray, size: tuple[int, int], *, clip_start: float = 0.0, start: int = 1
-) -> Shot:
-    """Reads a motion and a camera file for a body of shape `betas` (B,).
+def open_shot(motion: Path, camera: Path, size: tuple[int, int], *, clip_start: float = 0.0, start: int = 1) -> Shot:
+    """Reads a motion and a camera file, for nobody in particular yet: see `Shot.worn_by`.
 
     Args:
         motion: a file that `load_motion` knows.
         camera: a file that `load_camera` knows.
-        betas: (B,).
         size: (width, height) of the frames in pixels.
         clip_start: seconds of the motion to skip.
         start: number of the first frame.
 
     Raises:
-        ValueError: a file cannot be read, or nothing of the motion is left.
+        ValueError: a file cannot be read, `clip_start` is negative, or nothing of the motion is left.
     """
+    if not clip_start >= 0:
+        raise ValueError(f"a motion cannot start at {clip_start:g} s: skip 0 s or more")
     view = load_camera(camera).resized(*size)
     clip = resample(load_motion(motion, free_body()), view.fps)
-    skip = round(clip_start * view.fps)
-    if skip >= len(clip):
+    if clip_start * view.fps >= len(clip) - 0.5:
         raise ValueError(f"{motion.name} lasts {len(clip) / view.fps:.1f} s, so nothing is left after {clip_start:g} s")
-    if skip:
-        clip = slice_frames(clip, skip)
-    return Shot(on_mark(clip, free_body(), betas), view, start)
+    return Shot(slice_frames(clip, round(clip_start * view.fps)), view, start)
 
 
 def make_imitator(
@@ -150,8 +157,7 @@ def render_shot(
     Raises:
         ValueError: the motion has fewer frames.
     """
-    if frames > len(shot.clip):
-        raise ValueError(f"the motion has {len(shot.clip)} frames at {shot.clip.fps:g} fps; ask for no more than that")
+    shot.check_length(frames)
     spec = JobSpec("threedhm", FrameRange(shot.start, shot.start + frames - 1), size, seed=seed)
     inputs = {"photo": imitator.photo, "photo_mask": imitator.mask, "texture": imitator.texture}
     run(spec, inputs, shot.frame, lambda r: on_frame(r.index, r.arrays[Channel.RGBA.value]), on_progress)

@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 SESSIONS = 256
 """Clients at a time; beyond it the one that has been silent longest is forgotten."""
 
+SENDING = 0.2
+"""Seconds in which results are sent to one client before the others are looked after again."""
+
 BATCH = 16
 """Messages taken from a socket before the worker is looked after again."""
 
@@ -146,7 +149,14 @@ class Server:
         if session is None:
             self._refuse(peer, "no_session", "say hello first", "")
             return
-        self._reception.receive(session, message, arrays)
+        try:
+            self._reception.receive(session, message, arrays)
+        except Exception as error:
+            # One message, however unforeseen, must not end everybody's jobs.
+            log.exception("a message could not be handled")
+            self._refuse(
+                peer, "internal", f"the backend stumbled over a message: {type(error).__name__}", "see its log"
+            )
 
     def _hello(self, peer: Peer, user: str, hello: m.Hello) -> None:
         if peer in self._sessions:
@@ -183,7 +193,8 @@ class Server:
 
     def _send_of(self, session: Session, following: Following) -> None:
         job = following.job
-        while following.to_send and not session.outbox and not session.gone:
+        until = time.monotonic() + SENDING
+        while following.to_send and not session.outbox and not session.gone and time.monotonic() < until:
             index = following.to_send.popleft()
             self._send_result(session, job.id, index, job.finished.get(index, ""))
         if following.to_send or session.outbox or session.gone:
@@ -191,6 +202,9 @@ class Server:
         if job.state.ended:
             session.following.pop(job.id, None)
             self._post(session, _ending(job))
+        elif following.has_all():
+            session.following.pop(job.id, None)
+            self._post(session, m.Done(job=job.id))
         elif following.owed and job.ahead_bytes < self._config.ahead_bytes:
             self._post(session, m.Credit(job=job.id, n=following.owed))
             following.owed = 0

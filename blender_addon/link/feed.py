@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the scene to the backend: takes a snapshot of one frame at a time, and pushes what the backend wants."""
+"""From the scene to the backend: takes a snapshot of one frame at a time, and pushes what the backend wants.
+
+Only what needs `bpy` happens on the main thread: a writer's thread hashes the snapshots and writes them to disk.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import bpy
+from numpy.typing import NDArray
 from understudy_shared.frames import Frame
 from understudy_shared.job import frame_digest
 
@@ -18,6 +24,10 @@ from .connection import BackendLink
 from .jobs import Job
 
 
+_UNWRITTEN = 4
+"""Snapshots that may wait for the writer: a slow disk holds up the reading of the scene rather than fill the memory."""
+
+
 class FeedError(RuntimeError):
     """A frame's conditions cannot be made; the message says what to do."""
 
@@ -26,8 +36,13 @@ class FeedError(RuntimeError):
 class Feed:
     """What is still to be done for the conditions of one take."""
 
+    writer: Executor
+    inputs: Future[dict[str, NDArray]]
+    """Of the job, read from its folder."""
     to_capture: deque[int]
     """Frame numbers without a snapshot."""
+    writing: dict[int, Future[str]] = field(default_factory=dict)
+    """The digests to be of the snapshots that are not on disk yet."""
     digests: dict[int, str] = field(default_factory=dict)
     """Of the snapshots that there are."""
     refused: Frame | None = None
@@ -35,13 +50,24 @@ class Feed:
 
     @property
     def ready(self) -> bool:
-        """All snapshots are taken: the job can be submitted."""
-        return not self.to_capture
+        """All snapshots are taken and written: the job can be submitted."""
+        return not self.to_capture and not self.writing and self.inputs.done()
+
+    @property
+    def full(self) -> bool:
+        """No other snapshot can be taken now: there is none, or too many wait for the disk."""
+        return not self.to_capture or len(self.writing) >= _UNWRITTEN
 
 
-def begin(job: Job) -> Feed:
-    """For a new or resumed take: the frames that are missing, in order."""
-    return Feed(deque(job.missing if job.record.source != "nothing" else ()))
+def begin(job: Job, writer: Executor) -> Feed:
+    """For a new or resumed take: the frames that are missing, in order.
+
+    Args:
+        job: whose.
+        writer: runs what needs no `bpy`, in a thread of its own.
+    """
+    inputs = writer.submit(take_files.load_inputs, job.folder, dict(job.spec.inputs))
+    return Feed(writer, inputs, deque(job.missing if job.record.source != "nothing" else ()))
 
 
 def capture_next(job: Job, feed: Feed) -> None:
@@ -50,15 +76,24 @@ def capture_next(job: Job, feed: Feed) -> None:
     Raises:
         BlenderBusy: Blender renders; try again later.
         FeedError, ValueError: scene, body or camera is gone or unfit.
-        OSError: it cannot be written.
     """
-    number = feed.to_capture[0]
-    frame = take_files.load_conditions(job.folder, number)
+    number, folder = feed.to_capture[0], job.folder
+    frame = take_files.load_conditions(folder, number)
     if frame is None:
-        frame = _capture(job, number)
-        take_files.save_conditions(job.folder, frame)
-    feed.digests[number] = frame_digest(frame)
+        feed.writing[number] = feed.writer.submit(_write, folder, _capture(job, number))
+    else:
+        feed.writing[number] = feed.writer.submit(frame_digest, frame)
     feed.to_capture.popleft()
+
+
+def collect_written(feed: Feed) -> None:
+    """Takes over what the writer has done meanwhile.
+
+    Raises:
+        OSError: a snapshot cannot be written.
+    """
+    for number in [number for number, future in feed.writing.items() if future.done()]:
+        feed.digests[number] = feed.writing.pop(number).result()
 
 
 def push_wanted(job: Job, feed: Feed, link: BackendLink) -> bool:
@@ -81,6 +116,11 @@ def push_wanted(job: Job, feed: Feed, link: BackendLink) -> bool:
     return taken and len(wanted) > 1
 
 
+def _write(folder: Path, frame: Frame) -> str:
+    take_files.save_conditions(folder, frame)
+    return frame_digest(frame)
+
+
 def _capture(job: Job, number: int) -> Frame:
     record = job.record
     scene = record.scene.find()
@@ -101,4 +141,4 @@ def _capture(job: Job, number: int) -> Frame:
     return Frame(number, {channel: frame.channels[channel] for channel in frame.channels if channel in record.channels})
 
 
-__all__ = ["BlenderBusy", "Feed", "FeedError", "begin", "capture_next", "push_wanted"]
+__all__ = ["BlenderBusy", "Feed", "FeedError", "begin", "capture_next", "collect_written", "push_wanted"]

@@ -46,12 +46,28 @@ def new_take_folder(title: str, take: str, chosen: str = "") -> str:
         OSError: it cannot be made.
     """
     name = f"{re.sub(r'[^A-Za-z0-9_-]+', '_', title)}_{take}"
-    if chosen:
+    if chosen and (bpy.data.filepath or not chosen.startswith("//")):
         root = chosen
     elif bpy.data.filepath:
         root = f"//understudy/{Path(bpy.data.filepath).stem}"
     else:
         root = str(user_folder("takes"))
-    folder = f"{root.rstrip('/')}/{name}"
+    folder = f"{root}{name}" if root.endswith("/") else f"{root}/{name}"
     Path(bpy.path.abspath(folder)).mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def seen_from(folder: str, where: Path, blend_folder: Path) -> str:
+    """A take's folder as a .blend in `blend_folder` writes it: relative if it was so, absolute if it was so.
+
+    Args:
+        folder: as Blender writes paths, from the .blend where it is now.
+        where: the same, absolute.
+        blend_folder: where the .blend will be.
+    """
+    if not folder.startswith("//"):
+        return folder
+    try:
+        return bpy.path.relpath(str(where), start=str(blend_folder))
+    except ValueError:  # another drive
+        return str(where)

@@ -15,12 +15,15 @@ from ..scene.body_parts import armature_of
 from ..scene.camera import read_camera
 from ..scene.material import get_texture
 from ..scene.photo import FIT_ARRAYS, read_fit
+from ..scene.pixels import image_mask, image_rgba
 from .jobs import Source
-from .pixels import image_mask, image_rgba
 from .results import stored_fit
 
 _RENDERING = ("texture", "photo", "photo_mask")
 """What rendering methods are given while no backend has told what they need."""
+
+_PICTURE = (Channel.RGBA, Channel.DEPTH, Channel.NORMAL, Channel.UV, Channel.MASK)
+"""What Blender's render gives in place of the geometry."""
 
 
 def photo(scene: bpy.types.Scene) -> NDArray:
@@ -125,7 +128,9 @@ def conditions(
     if method and not channels:
         return "nothing", ()
     needs_picture = method is not None and Channel.VERTICES not in channels
-    source: Source = "render" if needs_picture or reasons_to_render(scene, body) else "geometry"
+    takes_picture = method is None or any(name in channels for name in _PICTURE)
+    renders = needs_picture or (takes_picture and bool(reasons_to_render(scene, body)))
+    source: Source = "render" if renders else "geometry"
     if source == "render" and channels:  # the picture in place of the geometry; cameras are welcome beside it
         channels = tuple(name for name in channels if name != Channel.VERTICES)
     return source, channels

@@ -19,6 +19,7 @@ import bpy
 import msgspec
 from understudy_shared.job import JobSpec
 
+from . import folders
 from .names import frame_name
 from .refs import Ref
 
@@ -206,18 +207,18 @@ class JobBook:
         self._jobs[job.take] = job
         self.write()
 
-    def remove(self, take: str) -> None:
-        self._jobs.pop(take, None)
-        self.write()
-
     def clear(self) -> None:
         self._jobs.clear()
 
     def active(self) -> list[Job]:
         return [job for job in self._jobs.values() if job.state.active]
 
-    def write(self) -> None:
-        """Into the text datablock. Called at every change of state and before saving, so undo cannot lose a job."""
+    def write(self, blend_folder: Path | None = None) -> None:
+        """Into the text datablock. Called at every change of state and before saving, so undo cannot lose a job.
+
+        Args:
+            blend_folder: where the .blend is about to be saved; by default where it is.
+        """
         text = bpy.data.texts.get(TEXT_NAME)
         if not self._jobs:
             if text is not None:
@@ -228,6 +229,11 @@ class JobBook:
             for item in (record.scene, record.sequencer, record.body, record.camera):
                 if item is not None:
                     item.find()
+        if blend_folder is not None:
+            records = [
+                msgspec.structs.replace(job.record, folder=folders.seen_from(job.record.folder, job.folder, blend_folder))
+                for job in self._jobs.values()
+            ]
         content = msgspec.json.format(msgspec.json.encode(records), indent=1).decode()
         text = text or bpy.data.texts.new(TEXT_NAME)
         if text.as_string() != content:

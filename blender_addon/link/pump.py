@@ -12,6 +12,7 @@ import queue
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import bpy
@@ -58,6 +59,7 @@ class Pump:
         self._feeds: dict[str, feed.Feed] = {}
         self._cancelling: set[str] = set()
         self._ticking = False
+        self._writer = ThreadPoolExecutor(1, "understudy-writer")
         self._timer: Callable[[], float] | None = None
 
     # -- the timer
@@ -78,13 +80,21 @@ class Pump:
         bpy.app.timers.register(timer, first_interval=IDLE_INTERVAL, persistent=True)
 
     def stop(self) -> None:
-        """Unregisters the timer."""
+        """Unregisters the timer, for good, and waits for the file that is just being written."""
+        self._writer.shutdown(cancel_futures=True)
         if self._timer is not None and bpy.app.timers.is_registered(self._timer):
             bpy.app.timers.unregister(self._timer)
         self._timer = None
 
-    def run_until_done(self, timeout: float, jobs: Iterable[Job] | None = None) -> None:
+    def run_until_done(
+        self, timeout: float, jobs: Iterable[Job] | None = None, lost: Callable[[], bool] = lambda: False
+    ) -> None:
         """Ticks until these jobs (default: all) have ended, well or badly. For scripts; a window freezes meanwhile.
+
+        Args:
+            timeout: seconds.
+            jobs: which.
+            lost: says that they will not end: it returns then.
 
         Raises:
             TimeoutError: it took longer than `timeout` seconds.
@@ -94,7 +104,7 @@ class Pump:
         while True:
             self.tick()
             waiting = [job for take in takes if (job := self.jobs.get(take)) and (job.state.active or job.stale)]
-            if not waiting:
+            if not waiting or lost():
                 return
             if time.monotonic() > end:
                 raise TimeoutError(f"{waiting[0].record.title} is not done after {timeout:g} s ({self.status})")
@@ -118,7 +128,7 @@ class Pump:
         job.scan()
         job.record.state, job.record.problem = State.WAITING, None
         job.wire_id, job.stage, job.fraction = "", "Waiting for the backend", 0.0
-        self._feeds[job.take] = feed.begin(job)
+        self._feeds[job.take] = feed.begin(job, self._writer)
         self.jobs.write()
 
     def cancel(self, job: Job) -> None:
@@ -149,13 +159,13 @@ class Pump:
                     self._update_strip(job)
             for job in self.jobs.active():
                 self._guarded(job, self._advance, begun + TICK_SECONDS)
+                if time.perf_counter() > begun + TICK_SECONDS:
+                    break  # the others at the next tick, when the first is further
         finally:
             self._ticking = False
 
     def _drain(self, deadline: float) -> None:
-        if self.link is None:
-            return
-        while True:
+        while self.link is not None:
             try:
                 notice = self.link.notices.get_nowait()
             except queue.Empty:
@@ -181,6 +191,8 @@ class Pump:
                     elif job.state is State.RUNNING:
                         job.record.state, job.stage = State.WAITING, "Waiting for the backend"
                         job.say(reason)
+                if final:  # its thread has ended: there is no connection any more
+                    self.link = None
             case events.StatusArrived():
                 pass
             case events.Complaint(message=message, fix=fix):
@@ -258,14 +270,15 @@ class Pump:
     def _advance(self, job: Job, deadline: float) -> None:
         snapshots = self._feeds[job.take]
         try:
-            while not snapshots.ready:
+            feed.collect_written(snapshots)
+            while not snapshots.full:
                 job.stage = f"Reading the scene: {len(snapshots.to_capture)} frames to go"
                 begun = time.perf_counter()
                 feed.capture_next(job, snapshots)
                 now = time.perf_counter()
                 if now + (now - begun) > deadline:  # the next would take as long
                     return
-            if self.link is None:
+            if self.link is None or not snapshots.ready:
                 return
             if not job.wire_id:
                 self._submit(job, snapshots)
@@ -294,7 +307,7 @@ class Pump:
             if other.wire_id == wire_id:
                 other.wire_id = ""
         job.wire_id = wire_id
-        inputs = take_files.load_inputs(job.folder, job.spec.inputs)
+        inputs = snapshots.inputs.result()
         self.link.submit(job.spec, inputs, job.folder, have=job.finished, conditions=snapshots.digests)
 
     def _guarded(self, job: Job, function: Callable[..., object], *args: object) -> None:

@@ -14,9 +14,9 @@ from understudy_shared.body import free_body
 from ..scene.body_parts import armature_of
 from ..scene.material import get_texture, set_texture, texture_image
 from ..scene.photo import FIT_ARRAYS, show_fit
+from ..scene.pixels import image_rgba, mask_image
 from . import png
 from .jobs import Job
-from .pixels import image_rgba, mask_image
 
 FIT = "understudy_fit"
 """Custom property of a fitted body: the arrays of its fit as flat lists, for when it has moved on to other poses."""

@@ -39,6 +39,8 @@ class Session:
         self.pump.on_connected = self._connected
         self._unread = False
         self._death = ""
+        self._folders: dict[str, Path] = {}
+        """Of each take, while the file is being saved."""
         self._handlers = self._make_handlers()
 
     @property
@@ -46,6 +48,12 @@ class Session:
         """How the connection is, in one sentence for the artist."""
         died = self.backend.state is BackendState.DIED and not self.pump.online
         return self._death if died else self.pump.status
+
+    @property
+    def lost(self) -> bool:
+        """Nothing will go on by itself: there is no connection, or the local backend that it led to has ended."""
+        link = self.pump.link
+        return link is None or (self.backend.state is BackendState.DIED and link.address == self.backend.address)
 
     def open(self) -> None:
         """Attaches handlers and timer, and reads the jobs of the file that is open."""
@@ -76,7 +84,8 @@ class Session:
 
         Args:
             address: `tcp://host:port` or `ipc://path`.
-            key_folder: path of the client's keys; read only for another machine's backend.
+            key_folder: path of the client's keys: needed for another machine's backend, and for one of this machine
+                that has keys, too.
 
         Raises:
             ConnectionRefused: online access is off, or the keys are missing.
@@ -89,6 +98,7 @@ class Session:
                 )
             if key_folder is None:
                 raise ConnectionRefused(f"{address} is not on this machine: choose the folder of your keys")
+        if key_folder is not None:
             try:
                 keys = load_client_keys(key_folder)
             except KeyFileError as error:
@@ -152,15 +162,23 @@ class Session:
 
     def _make_handlers(self) -> dict[str, Any]:
         @persistent
-        def load_pre(*_: object) -> None:
-            self.pump.forget()
-
-        @persistent
-        def load_post(*_: object) -> None:
+        def load_post(*_: object) -> None:  # not load_pre: that is also called for a file that then cannot be opened
             self.read_file()
 
         @persistent
-        def save_pre(*_: object) -> None:
+        def save_pre(target: object = "", *_: object) -> None:
+            self._folders = {job.take: job.folder for job in self.jobs}
+            # The startup file has no path.
+            self.jobs.write(Path(target).parent if isinstance(target, str) and target else None)
+
+        @persistent
+        def save_post(*_: object) -> None:
+            # The file may lie elsewhere now, or (a copy was saved, or nothing could be) where it was.
+            for job in self.jobs:
+                where = self._folders.get(job.take)
+                if where is not None and bpy.data.filepath:
+                    here = Path(bpy.data.filepath).parent
+                    job.record.folder = folders.seen_from(job.record.folder, where, here)
             self.jobs.write()
 
         @persistent
@@ -174,9 +192,10 @@ class Session:
             self.backend.stop_and_wait()
 
         handlers = {
-            "load_pre": load_pre,
             "load_post": load_post,
             "save_pre": save_pre,
+            "save_post": save_post,
+            "save_post_fail": save_post,
             "undo_post": undo_post,
             "redo_post": undo_post,
             "exit_pre": exit_pre,  # not in 4.5 and 5.0: there atexit does it

@@ -11,11 +11,6 @@ from ..scene.material import texture_image
 _VISIBLE = {"MESH", "CURVE", "CURVES", "SURFACE", "META", "FONT", "VOLUME", "POINTCLOUD", "GREASEPENCIL", "EMPTY"}
 
 
-def needs_blender_render(scene: Scene, body_obj: Object) -> bool:
-    """Whether `render.passes` must make the frames, because geometry with a plain texture would not tell all."""
-    return bool(reasons_to_render(scene, body_obj))
-
-
 def reasons_to_render(scene: Scene, body_obj: Object) -> list[str]:
     """Why Blender must render this body, one short sentence each, for the artist; empty where geometry suffices."""
     mesh = mesh_of(body_obj)

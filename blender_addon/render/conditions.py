@@ -7,9 +7,6 @@ render and 84 to 165 KB instead of megabytes. `choose.reasons_to_render` says wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
-import bpy
 import numpy as np
 from bpy.types import Depsgraph, Object, Scene
 from numpy.typing import NDArray
@@ -49,35 +46,6 @@ def frame_geometry(body_obj: Object, camera: Object, scene: Scene, frame: int, s
             Channel.INTRINSICS: intrinsics,
         }
     return Frame(frame, channels)
-
-
-def iter_geometry(
-    body_obj: Object, camera: Object, scene: Scene, frames: Iterable[int], size: tuple[int, int]
-) -> Iterator[Frame]:
-    """`frame_geometry` for each of `frames`, one per step: a timer takes one and returns to Blender.
-
-    The objects are found again by name at every step, so that undo between steps is harmless.
-
-    Raises:
-        ValueError: also when an object was deleted between steps.
-    """
-    names = mesh_of(body_obj).name, camera.name, scene.name
-    for frame in frames:
-        body_obj, camera, scene = found(*names)
-        yield frame_geometry(body_obj, camera, scene, frame, size)
-
-
-def found(body: str, camera: str, scene: str) -> tuple[Object, Object, Scene]:
-    """Body, camera and scene by name.
-
-    Raises:
-        ValueError: one of them is gone.
-    """
-    objects, scenes = bpy.data.objects, bpy.data.scenes
-    for name, where in ((body, objects), (camera, objects), (scene, scenes)):
-        if name not in where:
-            raise ValueError(f'"{name}" was deleted or renamed: undo that, or start again')
-    return objects[body], objects[camera], scenes[scene]
 
 
 def posed_vertices(mesh: Object, depsgraph: Depsgraph) -> NDArray[np.float32]:

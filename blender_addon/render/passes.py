@@ -10,7 +10,7 @@ box filter. The results are read from uncompressed float EXR files, past any vie
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import bpy
@@ -23,7 +23,6 @@ from ..scene.body_parts import mesh_of
 from ..scene.camera import camera_matrices, require_perspective, still_camera
 from ..scene.compat import PASS_NAMES, set_float_layers
 from ..scene.evaluation import at_frame, scene_aside
-from .conditions import found
 from .exr import read_exr
 
 SAMPLES = 16
@@ -91,30 +90,6 @@ def render_passes(
     mask = np.clip(combined[..., 3], 0, 1) * np.isfinite(channels[Channel.DEPTH])
     channels |= {Channel.RGBA: _colour(combined, mask), Channel.MASK: mask}
     return Frame(frame, channels | {Channel.EXTRINSICS: extrinsics, Channel.INTRINSICS: k})
-
-
-def iter_passes(
-    scene: Scene,
-    body_obj: Object,
-    camera: Object,
-    frames: Iterable[int],
-    size: tuple[int, int],
-    *,
-    include: Sequence[Object] = (),
-    samples: int = SAMPLES,
-) -> Iterator[Frame | None]:
-    """`render_passes` for each of `frames`, one per step: a timer takes one and returns to Blender.
-
-    A step gives None, and loses nothing, while Blender renders something else: ask again at the next tick.
-    """
-    names = mesh_of(body_obj).name, camera.name, scene.name
-    included = [obj.name for obj in include]
-    for frame in frames:
-        while bpy.app.is_job_running("RENDER"):
-            yield None
-        body_obj, camera, scene = found(*names)
-        others = [bpy.data.objects[name] for name in included if name in bpy.data.objects]
-        yield render_passes(scene, body_obj, camera, frame, size, include=others, samples=samples)
 
 
 def _settings(aside: Scene, size: tuple[int, int]) -> None:

@@ -57,8 +57,9 @@ def _armature(scene: Scene, joints: NDArray[np.floating], name: str) -> Object:
     scene.collection.objects.link(armature)
     layer = bpy.context.view_layer if bpy.context.scene == scene else scene.view_layers[0]
     before = layer.objects.active
+    mode = before.mode if before is not None else "OBJECT"
     with bpy.context.temp_override(scene=scene, view_layer=layer):
-        if before is not None and before.mode != "OBJECT":
+        if mode != "OBJECT":
             bpy.ops.object.mode_set(mode="OBJECT")
         layer.objects.active = armature
         bpy.ops.object.mode_set(mode="EDIT")  # bones can be made in no other way
@@ -72,6 +73,8 @@ def _armature(scene: Scene, joints: NDArray[np.floating], name: str) -> Object:
             bone.align_roll(Vector((0, 0, 1)) if abs(along.y) > 0.7 else Vector((0, -1, 0)))
         bpy.ops.object.mode_set(mode="OBJECT")
         layer.objects.active = before
+        if mode != "OBJECT":  # a fit may arrive while the artist works on something else
+            bpy.ops.object.mode_set(mode=mode)
     armature.data.display_type = "STICK"
     armature.show_in_front = True
     for bone in armature.pose.bones:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import bpy
-from bpy.types import ID, Action, FCurve, ImageFormatSettings, NodeTree, Scene
+from bpy.types import ID, Action, FCurve, ImageFormatSettings
 
 INTERPOLATION = {"CONSTANT": 0, "LINEAR": 1, "BEZIER": 2}
 """Blender's numbers for the `interpolation` of a key, which `foreach_set` wants."""
@@ -14,9 +14,6 @@ PASS_NAMES: dict[str, tuple[str, ...]] = {
     "depth": ("Depth", "Z"),
     "normal": ("Normal",),
     "uv": ("UV",),
-    "object_index": ("Object Index", "IndexOB"),
-    "material_index": ("Material Index", "IndexMA"),
-    "diffuse_color": ("Diffuse Color", "DiffCol"),
 }
 """Names of render passes, that of 5.0 and later first."""
 
@@ -80,16 +77,3 @@ def set_float_layers(settings: ImageFormatSettings) -> None:
     settings.color_depth, settings.exr_codec = "32", "NONE"
     if hasattr(settings, "use_exr_interleave"):
         settings.use_exr_interleave = True
-
-
-def compositor_tree(scene: Scene, create: bool = False) -> NodeTree | None:
-    """The compositor's node tree of a scene; from 5.0 on it is a node group of its own, None until made."""
-    if hasattr(scene, "compositing_node_group"):
-        if scene.compositing_node_group is None and create:
-            tree = bpy.data.node_groups.new(f"{scene.name} Compositing", "CompositorNodeTree")
-            tree.interface.new_socket("Image", in_out="OUTPUT", socket_type="NodeSocketColor")
-            scene.compositing_node_group = tree
-        return scene.compositing_node_group
-    if create:
-        scene.use_nodes = True
-    return scene.node_tree

@@ -12,6 +12,7 @@ from bpy.types import Image, Material, Object
 from numpy.typing import NDArray
 
 from .body_parts import mesh_of
+from .pixels import image_rgba
 
 _GREY = 188
 """sRGB of the plain body, before it has a texture."""
@@ -92,13 +93,7 @@ def get_texture(obj: Object) -> NDArray[np.uint8]:
     image = texture_image(obj)
     if image is None or (not image.has_data and not image.packed_file and not image.filepath):
         raise ValueError(f'"{mesh_of(obj).name}" has no plain texture: set one first')
-    width, height = image.size
-    if width * height == 0:
-        raise ValueError(f'the image "{image.name}" cannot be read: reload or replace it')
-    flat = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(flat)
-    pixels = np.rint(np.clip(flat, 0, 1) * 255).astype(np.uint8).reshape(height, width, 4)
-    return np.ascontiguousarray(pixels[::-1])
+    return np.ascontiguousarray(image_rgba(image))
 
 
 def _new_image(name: str, size: int) -> Image:

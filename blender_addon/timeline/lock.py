@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When the pump must keep its hands off the scene: while Blender renders or saves, or the artist drags something.
+"""When the pump must keep its hands off the scene: while Blender renders or saves, or the artist drags or paints.
 
 A render from a window runs in another thread, and reads the strips that a timer would edit.
 """
@@ -10,6 +10,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 _RENDER_JOBS = ("RENDER", "COMPOSITE", "OBJECT_BAKE")
+_DRAGS = ("TRANSFORM_OT_", "SEQUENCER_OT_", "PAINT_OT_", "SCULPT_OT_")
 
 
 class SceneLock:
@@ -48,10 +49,10 @@ class SceneLock:
 
 
 def _dragging() -> bool:
-    """Whether the artist is moving strips or objects just now: Blender keeps pointers to them meanwhile."""
+    """Whether the artist is moving or painting something just now: Blender keeps pointers to it meanwhile."""
     manager = bpy.context.window_manager
     return any(
-        operator.bl_idname.startswith(("TRANSFORM_OT_", "SEQUENCER_OT_"))
+        operator.bl_idname.startswith(_DRAGS)
         for window in (manager.windows if manager else ())
         for operator in window.modal_operators
     )

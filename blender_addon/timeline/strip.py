@@ -126,7 +126,7 @@ def _make(scene: bpy.types.Scene, job: Job, first: str) -> bpy.types.Strip:
     prefetch.suspend(scene)
     strip = editor.strips.new_image(
         name=job.record.title,
-        filepath=str(job.folder / first),
+        filepath=f"{job.record.folder}/{first}",  # as relative as the folder: both move with the .blend
         channel=job.record.channel or 1,
         frame_start=job.spec.frames.start,
         fit_method="FIT",

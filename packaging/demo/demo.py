@@ -67,22 +67,28 @@ def check(options: argparse.Namespace) -> None:
         ValueError: one cannot be used; it says which and why.
     """
     read_image(options.photo)
-    load_motion(options.motion, free_body())
-    load_camera(options.camera)
+    motion, camera = load_motion(options.motion, free_body()), load_camera(options.camera)
     width, cross, height = options.size.partition("x")
     if not (cross and width.isdigit() and height.isdigit() and int(width) >= 64 and int(height) >= 64):
         raise ValueError(f"--size {options.size} is no size; write it as 256x256, at least 64 each")
     options.size = (int(width), int(height))
     if options.frames < 1 or options.skip < 0:
         raise ValueError("--frames must be at least 1, --skip at least 0")
+    available = int((len(motion) - 1) * camera.fps / motion.fps + 1e-6) + 1 - options.skip
+    if options.frames > available:
+        raise ValueError(
+            f"{options.motion} has {max(available, 0)} frames at {camera.fps:g} frames per second after the "
+            f"{options.skip} skipped; ask for no more than that"
+        )
 
 
 def run(options: argparse.Namespace) -> int:
     """Backend, Blender, pictures."""
     started = time.monotonic()
     out = options.out.resolve()
-    for old in ("frames", "intermediate", "understudy"):
-        shutil.rmtree(out / old, ignore_errors=True)
+    if (out / "demo.blend").exists():  # then these are an earlier demo's, and nobody else's
+        for old in ("frames", "intermediate", "understudy"):
+            shutil.rmtree(out / old, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     with LocalBackend(out / "backend") as backend:
         outcome = in_blender(options, out, backend.address)
@@ -107,7 +113,7 @@ def in_blender(options: argparse.Namespace, out: Path, address: str) -> dict | N
         "size": options.size, "skip": options.skip, "seed": options.seed,
     }  # fmt: skip
     command = [options.blender_python, str(HERE / "in_blender.py"), json.dumps(request)]
-    line, outcome, said = ProgressLine(), None, []
+    line, outcome, said, told = ProgressLine(), None, [], False
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as blender:
         assert blender.stdout is not None
         for text in blender.stdout:
@@ -120,13 +126,13 @@ def in_blender(options: argparse.Namespace, out: Path, address: str) -> dict | N
             elif "error" in message:
                 line.end()
                 print(f"error: {message['error']}", file=sys.stderr)
+                told = True
             else:
                 outcome = message
     line.end()
-    if blender.returncode and outcome is None:
+    if outcome is None and not told:
         (out / "blender.log").write_text("".join(said))
         print(f"Blender stopped with code {blender.returncode}; its log is {out / 'blender.log'}", file=sys.stderr)
-        return None
     return outcome
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .frames import Frame
-from .protocol.description import MethodDescription
 
 
 class FrameRange(msgspec.Struct, frozen=True):
@@ -41,7 +40,8 @@ class JobSpec(msgspec.Struct, frozen=True):
     """(width, height) of the result in pixels."""
     seed: int = 0
     params: dict[str, str | int | float | bool] = {}
-    """The method's parameters; those left out take their defaults before hashing."""
+    """The method's parameters; those left out take their defaults. A frame is the same however they were given, but
+    the job's id tells whether a default was spelled out."""
     inputs: dict[str, str] = {}
     """Name of each input (photo, texture, ...) to its `array_digest`."""
     owner: str = ""
@@ -93,10 +93,3 @@ def with_inputs(spec: JobSpec, inputs: Mapping[str, NDArray], owner: str) -> Job
     """The spec with the digests of these inputs and this owner: the value whose id the backend will know."""
     digests = {**spec.inputs, **{name: array_digest(array) for name, array in inputs.items()}}
     return msgspec.structs.replace(spec, inputs=digests, owner=owner)
-
-
-def with_defaults(spec: JobSpec, method: MethodDescription) -> JobSpec:
-    """The spec with the parameters that it leaves out at the method's defaults, so that its id does not depend on
-    which of them were spelled out."""
-    defaults = {param.name: param.default for param in method.params}
-    return msgspec.structs.replace(spec, params={**defaults, **spec.params})

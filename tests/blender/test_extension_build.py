@@ -98,6 +98,11 @@ def test_only_what_belongs_is_in_it(content):
     names = {name for name in content if not name.startswith("wheels/")}
     sources = {p.relative_to(ROOT / "blender_addon").as_posix() for p in (ROOT / "blender_addon").rglob("*.py")}
     assert sources <= names and "__init__.py" in names
+    assert content["LICENSE"].startswith(b"                    GNU GENERAL PUBLIC LICENSE")
+    (shared,) = (n for n in content if n.startswith("wheels/understudy_shared"))
+    with zipfile.ZipFile(io.BytesIO(content[shared])) as wheel:
+        (licence,) = (n for n in wheel.namelist() if n.endswith(".dist-info/licenses/LICENSE"))
+        assert wheel.read(licence) == (ROOT / "shared/LICENSE").read_bytes()
     assert not [n for n in names if "__pycache__" in n or n.endswith(".pyc") or Path(n).name.startswith(".")]
     roots = {"bpy", "bpy_extras", "mathutils", "gpu", "bl_math", "numpy", "msgspec", "zmq", "understudy_shared"}
     for name in sorted(n for n in names if n.endswith(".py")):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,9 +32,9 @@ PHOTO = np.full((4, 4, 4), 77, np.uint8)
 class Server:
     """`understudy serve` as a user would start it, with the test's methods."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.address = f"ipc://{folder}/s" if os.name == "posix" else "tcp://127.0.0.1:7799"
+    def __init__(self, folder: Path, address: str = "", *more: str) -> None:
+        self.folder, self.more = folder, more
+        self.address = address or (f"ipc://{folder}/s" if os.name == "posix" else "tcp://127.0.0.1:7799")
         self.process: subprocess.Popen | None = None
         self.start()
 
@@ -41,7 +42,8 @@ class Server:
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests/blender/backend_methods"), "OMP_NUM_THREADS": "1"}
         environment.pop("PYTHONHOME", None)
         arguments = ["serve", "--address", self.address, "--data", str(self.folder / "data"), "--with-parent"]
-        arguments += ["--no-catalogue", "--method", "understudy_test_methods:Stamp"]
+        arguments += ["--no-catalogue", *self.more]
+        arguments += [part for name in ("Stamp", "Look") for part in ("--method", f"understudy_test_methods:{name}")]
         self.process = subprocess.Popen(
             [PYTHON, "-m", "understudy_backend.cli", *arguments],
             stdin=subprocess.PIPE,
@@ -254,6 +256,107 @@ def test_save_reopen_and_go_on(stage, server, tmp_path):
         api.resume(again)
 
 
+def test_a_file_saved_elsewhere_keeps_its_frames(stage, tmp_path):
+    from blender_addon import api
+
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "old/shot.blend"))
+    job = start(stage, tmp_path / "log", delay=0.1, seed=10)
+    tick_until(lambda: len(strip_files(job)) >= 3, 30)
+    folder = job.folder
+    api.cancel(job)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "copy.blend"), copy=True)
+    assert job.folder == folder and job.record.folder.startswith("//understudy/shot/")
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "new/shot.blend"))
+    assert job.folder.resolve() == folder and job.record.folder.startswith("//../old/")
+    for blend in ("new/shot.blend", "copy.blend"):
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / blend))
+        (again,) = api.jobs()
+        assert again.folder.resolve() == folder and len(again.finished) >= 3
+        (strip,) = bpy.context.scene.sequence_editor.strips
+        assert Path(bpy.path.abspath(strip.directory)).resolve() == folder
+    api.resume(again)
+    api.wait(again, 30)
+    check_complete(again)
+
+
+def test_a_moved_project_finds_its_frames(stage, tmp_path):
+    from blender_addon import api
+
+    (tmp_path / "old").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "old/shot.blend"))
+    job = start(stage, seed=11)
+    api.wait(job, 30)
+    bpy.ops.wm.save_mainfile()
+    (tmp_path / "old").rename(tmp_path / "moved")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved/shot.blend"))
+    (strip,) = bpy.context.scene.sequence_editor.strips
+    (again,) = api.jobs()
+    assert Path(bpy.path.abspath(strip.directory)) == again.folder
+    assert all(again.file_of(n).is_file() for n in again.numbers)
+
+
+def test_a_file_that_cannot_be_opened_costs_no_job(stage, tmp_path):
+    from blender_addon import api
+
+    job = start(stage, seed=12)
+    (tmp_path / "bad.blend").write_bytes(b"BLENDER-v405RENDjunk")
+    with pytest.raises(RuntimeError):
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "bad.blend"))
+    assert api.jobs() == [job]
+    api.wait(job, 30)
+    check_complete(job)
+
+
+def test_a_prop_before_the_body_is_cut_out_of_what_is_sent(stage):
+    """Blender's own render goes to the backend: a cube on the camera's axis hides a rectangle that can be worked out."""
+    from blender_addon import api
+    from blender_addon.render.passes import render_passes
+
+    size, focal, half = (32, 48), 50 / 36 * 48, 0.15
+    camera, body = stage.camera, stage.understudy.body
+    camera.location, camera.rotation_euler = (0, -3, 0), (np.pi / 2, 0, 0)
+    body.parent.animation_data_clear()
+    body.parent.location.z = 0.3
+    corners = [(x, y, z) for x in (-half, half) for y in (-half, half) for z in (-half, half)]
+    sides = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    mesh = bpy.data.meshes.new("Cube")
+    mesh.from_pydata(corners, [], sides)
+    cube = bpy.data.objects.new("Cube", mesh)
+    for obj in (cube, bpy.data.objects.new("Lamp", bpy.data.lights.new("Lamp", "POINT"))):
+        stage.collection.objects.link(obj)
+    for frame, y in ((1, -1.0), (3, -2.0)):
+        cube.location.y = y
+        cube.keyframe_insert("location", frame=frame)
+    job = api.render(stage, method="look", frames=(1, 3, 2), size=size)
+    assert (job.record.source, set(job.record.channels)) == ("render", {"rgba", "mask"})
+    api.wait(job, 60)
+    assert strip_files(job) == ["000001.png", "000001.png", "000003.png"]
+    whole = render_passes(stage, body, camera, 1, size).channels["mask"]
+    x, y = np.meshgrid(np.arange(size[0]) + 0.5 - size[0] / 2, np.arange(size[1]) + 0.5 - size[1] / 2)
+    off = np.maximum(abs(x), abs(y))
+    for frame, distance in ((1, 2 - half), (3, 1 - half)):
+        image = bpy.data.images.load(str(job.file_of(frame)), check_existing=False)
+        mask, colour, alpha, _ = np.moveaxis(np.reshape(image.pixels, (size[1], size[0], 4))[::-1], -1, 0)
+        inside, outside = (off < focal * half / distance - 1), (off > focal * half / distance + 1)
+        assert (whole[inside] > 0).any() and not mask[inside].any() and not alpha[inside].any()
+        assert (mask[outside] > 0.5).sum() > 50
+        np.testing.assert_allclose(mask[outside], whole[outside], atol=1 / 16 + 0.01)
+        np.testing.assert_allclose(mask, alpha, atol=0.01)
+        assert (abs(colour[mask > 0.9] * 255 - 188) < 2).all()  # the plain body: no light, no view transform
+
+
+def test_waiting_without_a_backend_ends_at_once(stage):
+    from blender_addon import api
+
+    job = start(stage, seed=13)
+    api.disconnect()
+    with pytest.raises(api.JobFailed, match="waits for a backend: Not connected"):
+        api.wait(job, 60)
+    assert job.state.active
+
+
 def test_only_what_changed_is_made_again_in_a_new_take(stage, tmp_path):
     from blender_addon import api
     from blender_addon.scene.body_parts import armature_of
@@ -333,6 +436,39 @@ def test_an_operator_reports_one_line(stage, tmp_path):
     assert not bpy.ops.understudy.make_texture.poll()
     with pytest.raises(RuntimeError, match="Fit the photo first"):
         bpy.ops.understudy.make_texture()
+
+
+def test_keys_let_in_and_keep_out(scene, addon, tmp_path):
+    """A server with keys, on loopback: the authorised client works, another is told what to do in one line."""
+    from understudy_shared.protocol.security import make_keys
+
+    from blender_addon import api
+    from blender_addon.link.session import current
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    public = make_keys(tmp_path / "server", "server")
+    for name in ("friend", "stranger"):
+        make_keys(tmp_path / name, "client")
+        (tmp_path / name / "server.pub").write_bytes(public.read_bytes())
+    (tmp_path / "server/authorized/friend.pub").write_bytes((tmp_path / "friend/client.pub").read_bytes())
+    server = Server(tmp_path, address, "--keys", str(tmp_path / "server"))
+    try:
+        api.connect(address, tmp_path / "friend")
+        tick_until(lambda: current().pump.online, 60)
+        api.create_body()
+        bpy.context.scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+        job = start(bpy.context.scene, frames=(1, 2, 1))
+        api.wait(job, 30)
+        assert strip_files(job) == ["000001.png", "000002.png"]
+        api.connect(address, tmp_path / "stranger")
+        tick_until(lambda: "refused" in api.status(), 30)
+        assert "client.pub" in api.status() and "\n" not in api.status() and not current().pump.online
+        with pytest.raises(RuntimeError, match="no key in"):
+            api.connect(address, tmp_path / "nobody")
+    finally:
+        server.stop()
 
 
 def test_another_machine_needs_online_access(scene, addon):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,10 +120,25 @@ def test_what_a_method_needs_decides_what_is_sent(scene, model, addon):
     cube = bpy.data.objects.new("Tree", bpy.data.meshes.new("Tree"))
     scene.collection.objects.link(cube)
     assert gather.conditions(both, scene, body) == ("render", ("rgba", "extrinsics"))
+    blind = method(*per_frame("vertices", "extrinsics"))  # it takes no picture, so it gets the geometry whatever is there
+    assert gather.conditions(blind, scene, body) == ("geometry", ("vertices", "extrinsics"))
     with pytest.raises(ValueError, match="photo"):
         gather.inputs(None, scene, body, {"texture": np.zeros(1)})
     with pytest.raises(ValueError, match="has no method"):
         gather.described((both,), "other")
+
+
+@pytest.mark.parametrize("chosen", ["//", "//takes", "//takes/", ""])
+def test_takes_lie_where_they_were_chosen_to(scene, tmp_path, monkeypatch, chosen):
+    from blender_addon.link import folders
+
+    monkeypatch.setattr(folders, "user_folder", lambda path="": tmp_path / "user" / path)
+    assert folders.new_take_folder("Shot 1", "t", chosen) == f"{tmp_path}/user/takes/Shot_1_t"  # never saved
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "x.blend"))
+    wanted = tmp_path / (chosen.strip("/") or ("" if chosen else "understudy/x")) / "Shot_1_t"
+    folder = folders.new_take_folder("Shot 1", "t", chosen)
+    assert Path(bpy.path.abspath(folder)) == wanted
+    assert wanted.is_dir()
 
 
 def traces():

@@ -51,7 +51,7 @@ def test_a_failed_write_leaves_no_half_file(tmp_path):
 
 
 def test_images_travel_top_row_first_and_as_srgb(scene):
-    from blender_addon.link.pixels import image_mask, image_rgba, mask_image
+    from blender_addon.scene.pixels import image_mask, image_rgba, mask_image
 
     image = bpy.data.images.new("p", 2, 3, alpha=True)
     values = np.zeros((3, 2, 4), np.float32)

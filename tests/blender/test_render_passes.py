@@ -177,18 +177,6 @@ def test_an_included_object_hides_the_body_without_being_seen(scene, shot):
     assert np.isinf(half[Channel.DEPTH][middle:]).all()
 
 
-def test_the_iterator_gives_one_frame_a_step(scene, shot):
-    body, camera = shot
-    steps = passes.iter_passes(scene, body, camera, [3, 60], (24, 32), samples=1)
-    first = next(steps)
-    assert first.index == 3
-    assert (scene.frame_current, len(bpy.data.scenes)) == (1, 1)
-    second = next(steps)
-    assert second.index == 60
-    assert not np.array_equal(first.channels[Channel.MASK], second.channels[Channel.MASK])
-    assert next(steps, None) is None
-
-
 def test_exr_reader_against_blenders_own(scene, tmp_path):
     image = bpy.data.images.new("float", 7, 5, alpha=True, float_buffer=True)
     pixels = np.random.default_rng(0).normal(0, 10, 7 * 5 * 4).astype(np.float32)

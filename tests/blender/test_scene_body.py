@@ -114,6 +114,16 @@ def test_creating_keeps_the_artists_active_object(scene, model, betas):
     assert bpy.context.view_layer.objects.active == cube
 
 
+@pytest.mark.parametrize("mode", ["POSE", "EDIT"])
+def test_creating_keeps_the_artists_mode(scene, model, betas, mode):
+    mine = armature_of(create_body(scene, model, betas))
+    bpy.context.view_layer.objects.active = mine
+    bpy.ops.object.mode_set(mode=mode)
+    create_body(scene, model, betas, "Other")
+    assert bpy.context.view_layer.objects.active == mine
+    assert mine.mode == mode
+
+
 def test_body_and_300_frames_within_a_second(scene, model, betas, wave):
     clip = replace(
         wave, global_orient=wave.global_orient[:300], body_pose=wave.body_pose[:300], transl=wave.transl[:300]

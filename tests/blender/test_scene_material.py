@@ -26,6 +26,15 @@ def test_pixels_come_back_exactly(scene, model, betas, channels):
     assert np.array_equal(get_texture(obj)[..., :channels], bigger)
 
 
+def test_a_texture_in_floats_is_read_as_the_colours_that_it_shows(scene, model, betas):
+    obj = create_body(scene, model, betas)
+    linear = bpy.data.images.new("painted", 4, 4, float_buffer=True)
+    linear.pixels = (0.2159, 0.2159, 0.2159, 1) * 16
+    node = next(n for n in obj.data.materials[0].node_tree.nodes if n.type == "TEX_IMAGE")
+    node.image = linear
+    assert get_texture(obj)[0, 0].tolist() == [128, 128, 128, 255]
+
+
 def test_the_texture_is_in_the_saved_file(scene, model, betas, tmp_path):
     obj = create_body(scene, model, betas, "Someone")
     pixels = noise(64, 4)

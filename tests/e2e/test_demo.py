@@ -94,6 +94,7 @@ def test_the_film_plays(made: Path) -> None:
         (["--camera", "pyproject.toml"], "pyproject.toml"),
         (["--size", "big"], "write it as 256x256"),
         (["--frames", "0"], "at least 1"),
+        (["--frames", "100000"], "ask for no more"),
     ],
 )
 def test_wrong_input_is_one_line(tmp_path: Path, options: list[str], words: str) -> None:

@@ -10,13 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 from fault_methods import painted
 from running_server import PHOTO, SIZE, Client, body
 from understudy_backend.config import ServerConfig
 from understudy_backend.server import Server
 from understudy_shared.frames import Channel, Frame
-from understudy_shared.job import FrameRange, JobSpec, frame_digest
+from understudy_shared.job import FrameRange, JobSpec, frame_digest, with_inputs
 from understudy_shared.protocol import events
+from understudy_shared.protocol import messages as m
+from understudy_shared.protocol.blocking import JobError, run_job
+from understudy_shared.protocol.wire import encode
 
 
 def spec(start: int, end: int, *, seed: int = 0, **params) -> JobSpec:
@@ -203,7 +207,7 @@ REFUSALS = {
     "unknown_method": (JobSpec("dream", FrameRange(1, 2), SIZE), {"photo": PHOTO}),
     "bad_params": (spec(1, 2, gain=9.0), {"photo": PHOTO}),
     "bad_size": (JobSpec("paint", FrameRange(1, 2), (30, 30)), {"photo": PHOTO}),
-    "bad_frames": (spec(1, 1_000_000_000), {"photo": PHOTO}),
+    "bad_frames": (spec(1, 1 << 63), {"photo": PHOTO}),
     "bad_inputs": (spec(1, 2), {}),
 }
 
@@ -286,3 +290,51 @@ def test_nothing_is_pushed_beyond_the_credit(shared_server):
         assert taken[:8] == [True] * 8
         client.wait(events.JobDone, job=job, frames=body)
         assert len(client.arrived(job)) == 40
+
+
+def test_what_the_client_has_is_not_made_again(shared_server, tmp_path):
+    """The backend never had them, or has them no more: the job is done without them."""
+    log = tmp_path / "log"
+    with Client(shared_server.address, "traveller") as client:
+        job = client.run(spec(1, 8, log=str(log)), have=[1, 2, 5])
+        assert set(client.pushed) == {3, 4, 6, 7, 8}
+        assert Counter(result.index for result in client.arrived(job)) == Counter([3, 4, 6, 7, 8])
+        assert Counter(map(int, log.read_text().split())) == Counter([3, 4, 6, 7, 8])
+    with Client(shared_server.address, "traveller") as other:  # who has nothing gets all
+        other.run(spec(1, 8, log=str(log)))
+        assert Counter(result.index for result in other.arrived(job)) == Counter(range(1, 9))
+        assert set(other.pushed) == {1, 2, 5}
+
+
+def test_cancel_within_an_input_and_start_again(shared_server):
+    """Pieces of the first upload that come after the cancel do not spoil the second."""
+    photo = np.zeros((4000, 4000, 4), np.uint8)  # 16 pieces
+    job = with_inputs(spec(1, 1, seed=8), {"photo": photo}, "hasty")
+    (digest,) = job.inputs.values()
+
+    def piece(number: int) -> list:
+        data = photo.reshape(-1)[number << 22 : number + 1 << 22]
+        chunk = m.InputChunk(digest=digest, dtype="uint8", shape=photo.shape, offset=number << 22)
+        return encode(chunk, {"data": data})
+
+    said = [encode(m.Hello(owner="hasty", software="1")), encode(m.Submit(spec=job)), piece(0), piece(1)]
+    said += [encode(m.Cancel(job=job.id)), piece(2), encode(m.Submit(spec=job)), *map(piece, range(3, 16))]
+    said += map(piece, range(16))
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.connect(shared_server.address)
+        replies = []
+        for parts in said:
+            dealer.send_multipart(parts)
+            while dealer.poll(20 if len(parts) == 1 else 0):
+                replies.append(m.to_client.decode(dealer.recv_multipart())[0])
+        while not any(isinstance(reply, m.Accepted | m.Failed) for reply in replies):
+            assert dealer.poll(5000)
+            replies.append(m.to_client.decode(dealer.recv_multipart())[0])
+    assert not [reply for reply in replies if isinstance(reply, m.Failed | m.ErrorReply)]
+
+
+def test_conditions_that_nobody_gives(shared_server):
+    with pytest.raises(JobError, match="conditions of frame 1") as failed:
+        run_job(shared_server.address, spec(1, 2, seed=21), {"photo": PHOTO}, None, print, owner="empty-handed")
+    assert "--conditions" in failed.value.fix

@@ -15,6 +15,7 @@ from scipy.spatial import KDTree
 from understudy_shared.body import free_body
 
 from understudy_backend.texture.bake import texel_map
+from understudy_backend.texture.spread import nearest_visible
 
 Texture = NDArray[np.uint8]
 Visible = NDArray[np.bool_]
@@ -53,13 +54,7 @@ def mirror(partial: Texture, visible: Visible) -> Texture:
 
 def nearest(partial: Texture, visible: Visible) -> Texture:
     """Each unseen texel takes the visible one that is nearest on the resting body, in metres."""
-    result = mean_colour(partial, visible)
-    texels = texel_map(free_body(), len(partial))
-    known, unknown = visible & texels.mask, texels.mask & ~visible
-    if known.any():
-        _, index = KDTree(texels.position[known]).query(texels.position[unknown])
-        result[unknown] = partial[known][index]
-    return result
+    return nearest_visible(partial, visible)
 
 
 @lru_cache(maxsize=2)

@@ -24,6 +24,9 @@ class WorkerProcess:
 
     Args:
         socket_path: where to put the socket; None where there are none (Windows: TCP on loopback then).
+
+    Raises:
+        OSError, zmq.ZMQError: it cannot be started now.
     """
 
     def __init__(
@@ -40,16 +43,20 @@ class WorkerProcess:
         self.socket.bind(f"ipc://{socket_path}" if socket_path else "tcp://127.0.0.1:*")
         address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._log, self._socket_path = log, socket_path
-        if log.exists() and log.stat().st_size > LOG_LIMIT:
-            log.unlink()
         # -P: nothing in the folder we happen to run in is taken for a module.
         command = [sys.executable, "-P", "-m", f"{__package__}.worker", "--connect", address, "--device", device]
         command += ["--memory-bytes", str(memory_bytes)]
         command += [part for name in methods for part in ("--method", name)]
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=_environment()
-            )
+        try:
+            if log.exists() and log.stat().st_size > LOG_LIMIT:
+                log.unlink()
+            with log.open("ab") as output:
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=_environment()
+                )
+        except OSError:
+            self.socket.close(0)
+            raise
 
     @property
     def pid(self) -> int:

@@ -109,16 +109,11 @@ class Runner:
             return "starting"
         return "busy" if self._current else "idle"
 
-    @property
-    def pid(self) -> int | None:
-        """Of the worker."""
-        return self._worker.pid if self._worker else None
-
     def step(self) -> None:
         """Does all that can be done now, without waiting."""
         now = time.monotonic()
         if self._worker is None and now >= self._start_at:
-            self._worker, self._ready, self._heard = self._start(), False, now
+            self._begin_worker(now)
         self._listen()
         if self._worker is not None and self._worker.exit_code() is not None:
             self._listen()  # its last words may have come after the first look
@@ -131,6 +126,20 @@ class Runner:
             self._begin()
         if self._current is not None:
             self._tend(self._current)
+
+    def _begin_worker(self, now: float) -> None:
+        try:
+            self._worker, self._ready, self._heard = self._start(), False, now
+        except (OSError, zmq.ZMQError) as error:  # no memory for a process, no room for its log, ...
+            log.error("no worker can be started: %s", error)
+            self._start_failed(str(error), at_once=False)
+
+    def _start_failed(self, why: str, *, at_once: bool = True) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= STARTS:
+            self.trouble = f"the worker does not start: {why}"
+        if self.trouble or not at_once:
+            self._start_at = time.monotonic() + (RETRY if self.trouble else 1.0)
 
     def close(self) -> None:
         """Ends the worker."""
@@ -190,6 +199,7 @@ class Runner:
             self._book.fail(job, Failure("method_failed", what))
             return
         self._book.finish(job, made.index, made.meta, arrays)
+        job.lost_starts = 0
         self._tell_progress(job, 0.0, "")
 
     def _tell_progress(self, job: Job, fraction: float, stage: str) -> None:
@@ -293,10 +303,7 @@ class Runner:
         code = worker.exit_code()
         log.error("the worker (process %d) has ended with %s: %s", worker.pid, code, worker.log_tail())
         if not self._ready:
-            self._failed_starts += 1
-            if self._failed_starts >= STARTS:
-                self.trouble = f"the worker does not start: {worker.log_tail(1) or f'exit code {code}'}"
-                self._start_at = time.monotonic() + RETRY
+            self._start_failed(worker.log_tail(1) or f"exit code {code}")
         worker.end()
         self._worker, self._ready = None, False
         if current is not None:

@@ -64,7 +64,7 @@ class Book:
         if (owner, spec.id) not in self._alive:
             self._alive[owner, spec.id] = job
             try:
-                self.spool.write_job(owner, JobRecord(spec, job.state))
+                self.spool.write_job(owner, JobRecord(spec, job.state, maker=job.maker))
             except OSError:
                 del self._alive[owner, spec.id]
                 raise
@@ -153,6 +153,9 @@ class Book:
 
     def _load(self, owner: str, spec: JobSpec, method: MethodDescription) -> Job:
         job = Job(owner, spec, method)
+        record = self.spool.read_job(owner, spec.id)
+        if record is not None and record.maker != job.maker:
+            self.spool.forget_finished(owner, spec.id)  # other weights or another version: they would look different
         job.finished = self.spool.finished(owner, spec.id)
         for index, (digest, size) in self.spool.conditions(owner, spec.id).items():
             if index in job.finished:
@@ -197,7 +200,7 @@ class Book:
 
     def _record(self, job: Job) -> None:
         try:
-            self.spool.write_job(job.owner, JobRecord(job.spec, job.state, job.failure))
+            self.spool.write_job(job.owner, JobRecord(job.spec, job.state, job.failure, job.maker))
         except OSError as error:
             # The state is a convenience for the next start; the frames are what must not be lost.
             log.warning("the state of job %s could not be written: %s", job.id, error)

@@ -12,9 +12,12 @@ from understudy_shared.frames import DTYPES, Channel
 from understudy_shared.job import JobSpec
 from understudy_shared.protocol.description import MethodDescription, ParamDescription
 from understudy_shared.protocol.messages import MAX_FRAMES
+from understudy_shared.protocol.wire import Limits
 
 MAX_SIDE = 16384
 """Pixels."""
+MAX_PIXELS = Limits().part_bytes // 16
+"""An RGBA picture in float32 must fit into one part of a message."""
 
 _PIXEL = {Channel.RGBA: (4,), Channel.DEPTH: (), Channel.NORMAL: (3,), Channel.UV: (2,), Channel.MASK: ()}
 """Channels that are images of the job's size, and the shape of one pixel."""
@@ -47,7 +50,14 @@ def check_spec(spec: JobSpec, method: MethodDescription) -> None:
     multiple = method.size_multiple
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE) or width % multiple or height % multiple:
         raise Refused("bad_size", f"{width}x{height} is no size for {method.title}", f"use multiples of {multiple}")
-    if len(spec.frames.numbers()) > MAX_FRAMES:
+    if width * height > MAX_PIXELS:
+        raise Refused(
+            "bad_size", f"{width}x{height} is too large", f"use at most {MAX_PIXELS / 1e6:.0f} million pixels"
+        )
+    if not 0 <= spec.seed < 1 << 63:
+        raise Refused("bad_seed", "the seed is no number that a random generator takes", "use 0 or a number above")
+    # Reckoned, not counted: Python cannot tell the length of a range beyond 64 bits.
+    if (spec.frames.end - spec.frames.start) // spec.frames.step >= MAX_FRAMES:
         raise Refused("bad_frames", f"a job has at most {MAX_FRAMES} frames", "split the range")
     known = {param.name: param for param in method.params}
     for name, value in spec.params.items():

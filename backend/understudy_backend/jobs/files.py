@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+import struct
 import sys
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from understudy_shared.formats.reading import FormatError, read_npz
 from understudy_shared.frames import Channel, Frame
 from understudy_shared.job import JobSpec
 from understudy_shared.protocol.events import Progressed, ResultArrived
+from understudy_shared.protocol.wire import check_travels
 
 
 class FileError(ValueError):
@@ -37,7 +39,7 @@ def read_spec(path: Path, overrides: Sequence[str] = ()) -> JobSpec:
 
 
 def read_inputs(named: Sequence[str]) -> dict[str, NDArray]:
-    """Arrays from texts NAME=FILE: .npy as it is, images as (H, W, 4) uint8.
+    """Arrays from texts NAME=FILE: .npy as it is, images as (H, W, 4) uint8, turned as their EXIF says.
 
     Raises:
         FileError: a file is missing or is neither.
@@ -51,21 +53,29 @@ def read_inputs(named: Sequence[str]) -> dict[str, NDArray]:
     return inputs
 
 
-def read_conditions(folder: Path) -> dict[int, Frame]:
-    """Frames from a folder of NUMBER.npz, arrays named by channel.
+def read_conditions(folder: Path) -> Callable[[int], Frame]:
+    """Frames from a folder of NUMBER.npz, arrays named by channel: looked through now, read again when asked for, so
+    that memory holds one at a time. Asking raises FileError for a number that is not there.
 
     Raises:
         FileError: there are none, or one is damaged or holds what is no channel.
     """
-    frames = {}
+    paths: dict[int, Path] = {}
     for path in sorted(folder.glob("*.npz")):
         number = re.search(r"\d+$", path.stem)
         if number is None:
             raise FileError(f"{path} does not end in a frame number")
-        frames[int(number.group())] = Frame(int(number.group()), _read_channels(path))
-    if not frames:
+        _read_channels(path)
+        paths[int(number.group())] = path
+    if not paths:
         raise FileError(f"{folder} holds no NUMBER.npz: one per frame, arrays named by channel")
-    return frames
+
+    def frame(number: int) -> Frame:
+        if number not in paths:
+            raise FileError(f"{folder} holds no frame {number}: add {number:04d}.npz or make fewer frames")
+        return Frame(number, _read_channels(paths[number]))
+
+    return frame
 
 
 class ResultWriter:
@@ -125,22 +135,29 @@ def _parameter(text: str) -> tuple[str, Any]:
 
 
 def _read_array(path: Path) -> NDArray:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     try:
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+            with path.open("rb") as file:
+                return np.lib.format.read_array(file, allow_pickle=False)
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGBA"))
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise FileError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnidentifiedImageError, OSError, ValueError, EOFError):
+    except Image.DecompressionBombError:
+        raise FileError(f"{path} has more pixels than can be used: make it smaller") from None
+    except (OSError, ValueError, EOFError, SyntaxError, struct.error, MemoryError):  # Pillow raises SyntaxError, too
         raise FileError(f"{path} is neither an image nor an .npy file of plain numbers") from None
 
 
 def _read_channels(path: Path) -> dict[Channel, NDArray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {Channel(name): file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        channels = {Channel(name): array for name, array in read_npz(path).items()}
+        for array in channels.values():
+            check_travels(array)
+    except FormatError as error:
+        raise FileError(f"in {path.parent}, {error}") from None
+    except ValueError as error:
         raise FileError(f"{path} is not an .npz of channels: {error}") from None
+    return channels

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 from understudy_shared.job import JobSpec, digest
@@ -60,7 +61,7 @@ class Job:
     deaths: Counter[int] = field(default_factory=Counter)
     """How often the worker died with this frame in its hands."""
     lost_starts: int = 0
-    """How often the worker died before it asked for a frame."""
+    """How often in a row, without a frame between, the worker died with no frame of it in its hands."""
     ahead_bytes: int = 0
     """Conditions in the spool of frames that are not finished."""
     running_since: float | None = None
@@ -75,6 +76,14 @@ class Job:
     def needs_conditions(self) -> bool:
         """Whether its frames need anything from the client."""
         return any(need.per_frame for need in self.method.needs)
+
+    @cached_property
+    def maker(self) -> str:
+        """The hash of what describes the method, its weights' identities included, but not whether they are on this
+        disk: results of another maker are not this job's."""
+        weights = [(weight.name, weight.sha256) for weight in self.method.weights]
+        described = msgspec.to_builtins(msgspec.structs.replace(self.method, weights=()))
+        return digest({"version": __version__, "method": described, "weights": weights})
 
     def wanted(self) -> list[int]:
         """Frames whose conditions are missing, in order."""
@@ -98,7 +107,7 @@ class Job:
             "frame": index,
             "conditions": conditions,
             "method": self.spec.method,
-            "maker": self._maker(),
+            "maker": self.maker,
             "params": {**defaults, **self.spec.params},
             "seed": self.spec.seed,
             "size": self.spec.size,
@@ -117,9 +126,3 @@ class Job:
         if fraction - done_before < 0.01:
             return None
         return elapsed / (fraction - done_before) * (1 - fraction)
-
-    def _maker(self) -> str:
-        # What describes the method, its weights' identities included, but not whether they are on this disk.
-        weights = [(weight.name, weight.sha256) for weight in self.method.weights]
-        described = msgspec.to_builtins(msgspec.structs.replace(self.method, weights=()))
-        return digest({"version": __version__, "method": described, "weights": weights})

@@ -36,9 +36,13 @@ def own_name(data: Path) -> str:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return path.read_text().strip()
-    with os.fdopen(descriptor, "w") as file:
-        name = secrets.token_hex(16)
-        file.write(name)
+    name = secrets.token_hex(16)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(name)
+    except OSError:
+        path.unlink(missing_ok=True)  # an empty one would be a name that everybody knows
+        raise
     return name
 
 
@@ -132,6 +136,7 @@ class LocalBackend:
         command = [sys.executable, "-P", "-m", "understudy_backend.cli", "serve", "--data", str(self.data)]
         command += ["--device", self._device, "--address", "tcp://127.0.0.1:*", "--with-parent", *self._options]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        stale = read_announcement(self.data)
         with (self.data / "server.log").open("wb") as log:
             self._child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
@@ -139,7 +144,8 @@ class LocalBackend:
         until = time.monotonic() + self._patience
         while time.monotonic() < until:
             found = read_announcement(self.data)
-            if found is not None and found.pid == self._child.pid:
+            # Not by its process id: on Windows a virtual environment's Python is the parent of the one that serves.
+            if found is not None and found != stale:
                 return found.address
             if self._child.poll() is not None:
                 raise JobError("the local backend did not start:", code="not_started", fix="see server.log")

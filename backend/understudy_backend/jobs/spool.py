@@ -37,6 +37,8 @@ class JobRecord(msgspec.Struct):
     spec: JobSpec
     state: JobState
     failure: Failure | None = None
+    maker: str = ""
+    """`Job.maker` of its finished frames."""
 
 
 def owner_id(user: str, owner: str) -> str:
@@ -71,9 +73,11 @@ class Spool:
         return self.input_path(owner, digest).exists()
 
     def keep_input(self, owner: str, digest: str, part: Path) -> None:
-        """Takes over a received and verified file."""
+        """Takes over a received and verified file. Raises OSError."""
         path = self.input_path(owner, digest)
-        self.used += part.stat().st_size
+        size = part.stat().st_size
+        self._make_room(size)
+        self.used += size
         part.replace(path)
         sync_folder(path.parent)
 
@@ -148,6 +152,10 @@ class Spool:
             file.flush()
             os.fsync(file.fileno())
 
+    def forget_finished(self, owner: str, job: str) -> None:
+        """Its frames are to be made anew; their results go when room is needed."""
+        (self._job(owner, job) / "finished.log").unlink(missing_ok=True)
+
     def finished(self, owner: str, job: str) -> dict[int, str]:
         """Frame number to key, of results that are really here."""
         path = self._job(owner, job) / "finished.log"
@@ -221,4 +229,5 @@ class Spool:
 
 
 def _size_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    # What is still being received counts once it is kept.
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".part")

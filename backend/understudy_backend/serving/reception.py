@@ -95,8 +95,8 @@ class Reception:
         except OSError as error:
             failure = disk_failure(error)
             raise Refused(failure.code, failure.message, failure.fix) from None
-        have = set(submit.have)
-        following = Following(job, conditions=submit.conditions)
+        have = frozenset(submit.have)
+        following = Following(job, have=have, conditions=submit.conditions)
         session.following[job.id] = following
         following.missing = set(self._book.missing_inputs(job))
         following.to_send.extend(index for index in sorted(job.finished) if index not in have)
@@ -110,16 +110,24 @@ class Reception:
         self._book.activate(job)
         self._book.reuse(job, following.conditions)
         following.conditions, following.owed = {}, 0
+        wanted = job.wanted()
+        following.spared = following.have.intersection(wanted)
         accepted = m.Accepted(
-            job=job.id, have=tuple(sorted(job.finished)), want=tuple(job.wanted()), credit=self._config.credit
+            job=job.id,
+            have=tuple(sorted(job.finished)),
+            want=tuple(index for index in wanted if index not in following.spared),
+            credit=self._config.credit,
         )
         self._post(session, accepted)
 
     def _input(self, session: Session, chunk: m.InputChunk, arrays: dict[str, NDArray]) -> None:
         waiting = [f for f in session.following.values() if chunk.digest in f.missing]
-        if not waiting or "data" not in arrays:
-            return  # late, or not asked for
         upload = session.uploads.get(chunk.digest)
+        if not waiting:  # late, or not asked for
+            session.give_up(chunk.digest)
+            return
+        if "data" not in arrays or (upload is None and chunk.offset):  # the rest of an upload that was given up
+            return
         try:
             if upload is None or chunk.offset == 0:
                 if upload is not None:
@@ -145,9 +153,7 @@ class Reception:
                         self._accept(other, following)
 
     def _input_failed(self, session: Session, digest: str, failure: Failure) -> None:
-        upload = session.uploads.pop(digest, None)
-        if upload is not None:
-            upload.abandon()
+        session.give_up(digest)
         for following in list(session.following.values()):
             if digest in following.missing:
                 self._book.fail(following.job, failure)

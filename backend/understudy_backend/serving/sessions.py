@@ -23,12 +23,23 @@ class Following:
     job: Job
     to_send: deque[int] = field(default_factory=deque)
     """Results it is still to be sent. Numbers only: pixels stay on disk until the client takes them."""
+    have: frozenset[int] = frozenset()
+    """Results that it has already."""
+    spared: frozenset[int] = frozenset()
+    """Those of them that are not here (any more): they are not made again for it."""
     missing: set[str] = field(default_factory=set)
     """Inputs it was asked for; the job is accepted when none is missing."""
     conditions: dict[int, str] = field(default_factory=dict)
     """Digests that came with the submit."""
     owed: int = 0
     """Credit held back."""
+
+    def has_all(self) -> bool:
+        """Whether all that is not finished here is spared."""
+        if not self.spared:
+            return False
+        finished = self.job.finished
+        return len(finished) + len(self.spared - finished.keys()) == len(self.job.spec.frames.numbers())
 
 
 @dataclass
@@ -77,8 +88,13 @@ class Session:
         """Whether there is something to send to it."""
         return bool(self.outbox or self.fetched or any(following.to_send for following in self.following.values()))
 
+    def give_up(self, digest: str) -> None:
+        """Removes a half upload."""
+        upload = self.uploads.pop(digest, None)
+        if upload is not None:
+            upload.abandon()
+
     def close(self) -> None:
         """Removes half uploads."""
-        for upload in self.uploads.values():
-            upload.abandon()
-        self.uploads.clear()
+        for digest in list(self.uploads):
+            self.give_up(digest)

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, l1_loss, max_pool2d, mse_loss, pixel_unshuffle
 
 from understudy_backend.models.threedhm import denoising, networks
+from understudy_backend.models.threedhm.infilling import masked_texture
 from understudy_backend.models.threedhm.latents import Vae, compose, decode, decompose, encode, size_multiple
 from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencoder
 from understudy_backend.training.loop import TrainConfig, train
@@ -172,21 +175,18 @@ def _edges(image: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def cached_latents(
-    vae: Vae, source: NDArray, alpha: NDArray | None, path: Path, limit: int | None = None
-) -> NDArray[np.float16]:
-    """Latents (N, C, h, w) of all images of an array, computed once and kept in `path`."""
-    count = len(source) if limit is None else min(limit, len(source))
+def cached_latents(vae: Vae, count: int, composed: Callable[[Tensor], Tensor], path: Path) -> NDArray[np.float16]:
+    """Latents (N, C, h, w) of the images `composed(indices)`, computed once and kept in `path`."""
     if path.exists():
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
         if len(stored) == count:
             return stored
     path.parent.mkdir(parents=True, exist_ok=True)
-    side = source.shape[1] // size_multiple(vae)
+    side = networks.SMALL.image_size // size_multiple(vae)
     stored = np.empty((count, vae.config["latent_channels"], side, side), np.float16)
     for first in range(0, count, 16):
         rows = torch.arange(first, min(first + 16, count))
-        stored[first : first + len(rows)] = encode(vae, images(source, rows, alpha)).numpy()
+        stored[first : first + len(rows)] = encode(vae, composed(rows)).numpy()
     np.save(path, stored)
     return stored
 
@@ -226,21 +226,21 @@ def train_infill(data: Path, out: Path, config: TrainConfig) -> None:
 
     def loss_of(indices: Tensor) -> Tensor:
         arrays = sets["train"]
-        clean, partial = _batch(arrays["target"], indices), _batch(arrays["partial"], indices)
+        clean, masked = _batch(arrays["target"], indices), _batch(arrays["partial"], indices)
         unseen = unseen_cells(arrays["visible"], indices)
         noise, t = torch.randn_like(clean), _timesteps(len(clean))
         noisy = scheduler.add_noise(clean, noise, t)  # pyright: ignore
-        guess = denoising.predict_infill(unet, noisy, t, unseen, partial, prompt)
+        guess = denoising.predict_infill(unet, noisy, t, unseen, masked, prompt)
         error = (guess - scheduler.get_velocity(clean, noise, t)).pow(2)  # pyright: ignore
         return (error * weight).sum() / (weight.mean() * error.numel())
 
     def measure(step: int) -> dict[str, float]:
         arrays, rows = sets["val"], torch.arange(min(32, len(sets["val"]["target"])))
         with torch.no_grad():
-            partial, unseen = _batch(arrays["partial"], rows), unseen_cells(arrays["visible"], rows)
-            noise = denoising.seeded_noise(0, tuple(partial.shape))
+            masked, unseen = _batch(arrays["partial"], rows), unseen_cells(arrays["visible"], rows)
+            noise = denoising.seeded_noise(0, tuple(masked.shape))
             latents = denoising.sample(
-                lambda x, t: denoising.predict_infill(unet, x, t, unseen, partial, prompt), scheduler, noise, 4
+                lambda x, t: denoising.predict_infill(unet, x, t, unseen, masked, prompt), scheduler, noise, 4
             )
             result = decompose(decode(vae, latents))[:, :3]
         truth = (images(arrays["pixels"], rows)[:, :3] + 1) / 2
@@ -252,9 +252,15 @@ def train_infill(data: Path, out: Path, config: TrainConfig) -> None:
 
 
 def _infill_arrays(vae: Vae, data: Images, cache: Path) -> dict[str, NDArray]:
+    count, body = len(data["target"]), data["body_mask"] > 0
+
+    def masked(rows: Tensor) -> Tensor:
+        seen = (np.asarray(data["visible"][rows.numpy()]) > 127) & body
+        return masked_texture(vae, (data["partial"][rows.numpy()] / 255).astype(np.float32), seen)
+
     return {
-        "target": cached_latents(vae, data["target"], None, cache / "target.npy"),
-        "partial": cached_latents(vae, data["partial"], data["visible"], cache / "partial.npy"),
+        "target": cached_latents(vae, count, partial(images, data["target"]), cache / "target.npy"),
+        "partial": cached_latents(vae, count, masked, cache / "masked.npy"),
         "visible": data["visible"],
         "pixels": data["target"],
         "body_mask": data["body_mask"],
@@ -282,7 +288,12 @@ def train_render(data: Path, out: Path, config: TrainConfig) -> None:
     for split in ("train", "val"):
         source = Images(data / "frames" / split)
         sets[split] = {
-            name: cached_latents(vae, source[name], None, out / "latents" / f"frames_{split}" / f"{name}.npy")
+            name: cached_latents(
+                vae,
+                len(source[name]),
+                partial(images, source[name]),
+                out / "latents" / f"frames_{split}" / f"{name}.npy",
+            )
             for name in ("target", "body", "photo")
         }
         sets[split]["pixels"] = source["target"]

@@ -73,6 +73,7 @@ def run_job(
 
     Raises:
         JobError: see there.
+        ValueError: the job or a frame holds what does not travel.
     """
     make: MakeFrame | None = frames.__getitem__ if isinstance(frames, Mapping) else frames
     inbox = _Inbox()
@@ -93,7 +94,7 @@ def run_job(
                     on_progress(event)
                 case events.JobDone():
                     return job
-                case events.JobFailed():
+                case events.JobFailed() | events.Complaint():
                     raise JobError(event.message, code=event.code, fix=event.fix)
                 case events.JobCancelled():
                     raise JobError("the job was cancelled", code="cancelled", fix="submit it again to resume")
@@ -144,17 +145,26 @@ class _Unreachable:
             self._event = event
             self._since = self._since or time.monotonic()
         late = self._since is not None and time.monotonic() - self._since > self._patience
-        if late or (isinstance(event, events.Disconnected) and event.final):
+        # A worker that has failed to start several times will hardly start now.
+        hopeless = isinstance(event, events.Disconnected) and (event.final or event.code == "worker_failed")
+        if late or hopeless:
             raise JobError(self._event.reason, code=self._event.code, fix=self._event.fix)
 
 
 def _push_one(
     connection: Connection, job: str, make: MakeFrame | None, held: Frame | None
 ) -> tuple[Frame | None, bool]:
-    """Pushes one frame if one is wanted; returns the frame that was made but not taken, and whether one was."""
+    """Pushes one frame if one is wanted; returns the frame that was made but not taken, and whether one was.
+
+    Raises:
+        JobError: one is wanted, and there is nobody to make it.
+    """
     wanted = connection.wanted(job)
-    if not wanted or make is None:
+    if not wanted:
         return None, False
+    if make is None:
+        fix = "give what each frame is made from (`understudy render --conditions FOLDER`)"
+        raise JobError(f"the method wants the conditions of frame {wanted[0]}", code="missing_conditions", fix=fix)
     if held is None or held.index not in wanted:
         held = make(wanted[0])
     return (None, True) if connection.push(job, held) else (held, False)

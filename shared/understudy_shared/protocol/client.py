@@ -32,7 +32,7 @@ from . import events, messages
 from .link import Link
 from .security import ClientKeys
 from .session import Timing
-from .wire import Part, array_bytes, portable
+from .wire import Part, array_bytes, check_travels, portable
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,11 @@ class Connection:
         """
         arrays = {name: portable(array) for name, array in (inputs or {}).items()}
         spec = with_inputs(spec, arrays, self.owner)
-        if msgspec.json.decode(msgspec.json.encode(spec), type=JobSpec) != spec:
+        try:
+            travels = msgspec.json.decode(msgspec.json.encode(spec), type=JobSpec) == spec
+        except msgspec.MsgspecError:
+            travels = False
+        if not travels:
             raise ValueError("the job's settings do not travel: they must be finite numbers, texts, yes or no")
         by_digest = {spec.inputs[name]: array for name, array in arrays.items()}
         job = _Job(spec, by_digest, dict(conditions or {}), set(have))
@@ -148,7 +152,12 @@ class Connection:
 
         Returns:
             False if it was not taken because there is no credit now. A frame that nobody wants is taken and dropped.
+
+        Raises:
+            ValueError: a channel holds what does not travel (texts, say).
         """
+        for array in frame.channels.values():
+            check_travels(array)
         with self._lock:
             job = self._jobs.get(job_id)
             if job is None or not job.open or frame.index in job.delivered:

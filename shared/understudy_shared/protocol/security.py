@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import zmq
+from zmq.utils import z85
 
 
 class KeyFileError(ValueError):
@@ -110,6 +112,16 @@ def _read(path: Path, *, secret: bool = False) -> bytes:
         raise KeyFileError(f"no key in {path} ({error.strerror}): make keys with `understudy keys`") from None
     if secret and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise KeyFileError(f"{path} can be read by others: run `chmod 600 {path}`")
-    if len(key) != 40:
+    if not _is_key(key):
         raise KeyFileError(f"{path} does not hold a key of 40 characters: copy it again or make new keys")
     return key
+
+
+def _is_key(key: bytes) -> bool:
+    if len(key) != 40:
+        return False
+    try:
+        z85.decode(key)
+    except (KeyError, ValueError, struct.error):  # not of its alphabet, or beyond its numbers
+        return False
+    return True

@@ -57,7 +57,7 @@ class Listener(Protocol):
         ...
 
     def link_outgoing(self) -> list[Part] | None:
-        """The next message to send, or None. Only asked while the socket can take one."""
+        """The next message to send, or None; asked again once it is sent."""
         ...
 
 

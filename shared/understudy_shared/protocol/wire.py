@@ -140,10 +140,15 @@ def portable(array: NDArray) -> NDArray:
         WireError: its type does not travel.
     """
     array = np.asarray(array)
-    if array.dtype.name not in DTYPES or array.ndim > MAX_DIMENSIONS:
-        raise WireError(f"an array of {array.dtype} with {array.ndim} dimensions does not travel")
+    check_travels(array)
     # `ascontiguousarray` would make a scalar one-dimensional.
     return np.require(array, dtype=array.dtype.newbyteorder("<"), requirements="C")
+
+
+def check_travels(array: NDArray) -> None:
+    """Raises WireError if its type does not travel, or it has too many dimensions."""
+    if array.dtype.name not in DTYPES or array.ndim > MAX_DIMENSIONS:
+        raise WireError(f"an array of {array.dtype} with {array.ndim} dimensions does not travel")
 
 
 def array_bytes(array: NDArray) -> NDArray[np.uint8]:

@@ -62,3 +62,42 @@ class Stamp:
             highest = float(frame.channels[Channel.VERTICES][:, 2].max())
             image[:] = (frame.index, round(highest * 100) % 256, int(task.inputs["photo"].reshape(-1)[0]), 255)
             yield Result(frame.index, {"rgba": image})
+
+
+class LookParams(msgspec.Struct, frozen=True):
+    pass
+
+
+class Look:
+    """Shows what Blender's own render sent: red is the mask, green the colour's red, blue its alpha."""
+
+    params_type = LookParams
+    description = MethodDescription(
+        name="look",
+        title="Look",
+        help="for tests",
+        paper="",
+        params=(),
+        needs=(
+            NeedDescription(Channel.RGBA, True, "picture", optional=True),
+            NeedDescription(Channel.MASK, True, "where the body is", optional=True),
+            NeedDescription(Channel.VERTICES, True, "body", optional=True),
+        ),
+        gives=("rgba",),
+    )
+
+    def load(self, device: str) -> None:
+        pass
+
+    def unload(self) -> None:
+        pass
+
+    def run(self, task: Task, frames: Iterable[Frame]) -> Iterator[Result]:
+        for frame in frames:
+            if set(frame.channels) != {Channel.RGBA, Channel.MASK}:
+                raise MethodError(f"there came {sorted(frame.channels)}", code="channels", fix="Send the picture.")
+            rgba, mask = frame.channels[Channel.RGBA], frame.channels[Channel.MASK]
+            image = np.full_like(rgba, 255)
+            image[..., 0], image[..., 1] = np.rint(mask * 255), rgba[..., 0]
+            image[..., 2] = rgba[..., 3]
+            yield Result(frame.index, {"rgba": image})

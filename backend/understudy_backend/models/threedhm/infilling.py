@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import max_pool2d
 from understudy_shared.body import free_body
 
 from understudy_backend.models.threedhm.denoising import predict_infill, sample, seeded_noise
-from understudy_backend.models.threedhm.latents import compose, decode, decompose, encode, size_multiple
+from understudy_backend.models.threedhm.latents import Vae, compose, decode, decompose, encode, has_alpha, size_multiple
 from understudy_backend.models.threedhm.stages import Infill
 from understudy_backend.texture.bake import texel_map
+from understudy_backend.texture.spread import nearest_visible
 
 BLEND = 1 / 24
 """Over this part of the texture's side a generated texel takes over the tone of the photographed ones nearby."""
@@ -53,6 +55,20 @@ def working_size(model: Infill) -> int:
     return int(model.unet.config["sample_size"]) * size_multiple(model.vae)
 
 
+def masked_texture(vae: Vae, partial: NDArray[np.float32], visible: NDArray[np.bool_]) -> Tensor:
+    """What the networks are shown of partial textures (N, S, S, 3) in [0, 1] with visible texels (N, S, S): composed
+    images (N, 4, S, S) in [-1, 1].
+
+    A VAE of three channels was trained with grey in place of what is to be made. Ours has a fourth channel that tells
+    which texels are visible, so that the others may hold a first guess: the nearest visible colour on the body.
+    """
+    known = torch.from_numpy(visible)[:, None].float()
+    if not has_alpha(vae):
+        return compose(torch.cat([torch.from_numpy(partial).permute(0, 3, 1, 2), known], 1))
+    guess = np.stack([nearest_visible(p, v) for p, v in zip(partial, visible, strict=True)])
+    return torch.cat([torch.from_numpy(guess).permute(0, 3, 1, 2), known], 1) * 2 - 1
+
+
 def shrink(
     color: NDArray[np.uint8], visible: NDArray[np.bool_], side: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -76,8 +92,7 @@ def generate(
     """The diffusion itself: partial textures (N, S, S, 3) in [0, 1], visible (N, S, S), to complete ones."""
     prompt = model.prompt
     known = torch.from_numpy(visible)[:, None].to(prompt)
-    image = compose(torch.cat([torch.from_numpy(partial).permute(0, 3, 1, 2).to(prompt), known], 1))
-    blanked = encode(model.vae, image)
+    blanked = encode(model.vae, masked_texture(model.vae, partial, visible).to(prompt))
     unseen = max_pool2d(1 - known, size_multiple(model.vae))
     noise = seeded_noise(seed, (1, *blanked.shape[1:])).to(prompt).expand_as(blanked)
     latents = sample(
