@@ -23,7 +23,6 @@ from . import take_files
 from .connection import BackendLink
 from .jobs import Job
 
-
 _UNWRITTEN = 4
 """Snapshots that may wait for the writer: a slow disk holds up the reading of the scene rather than fill the memory."""
 

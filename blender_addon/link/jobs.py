@@ -230,10 +230,8 @@ class JobBook:
                 if item is not None:
                     item.find()
         if blend_folder is not None:
-            records = [
-                msgspec.structs.replace(job.record, folder=folders.seen_from(job.record.folder, job.folder, blend_folder))
-                for job in self._jobs.values()
-            ]
+            seen = [folders.seen_from(job.record.folder, job.folder, blend_folder) for job in self._jobs.values()]
+            records = [msgspec.structs.replace(r, folder=f) for r, f in zip(records, seen, strict=True)]
         content = msgspec.json.format(msgspec.json.encode(records), indent=1).decode()
         text = text or bpy.data.texts.new(TEXT_NAME)
         if text.as_string() != content:

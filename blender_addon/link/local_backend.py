@@ -74,7 +74,7 @@ class LocalBackend:
         if found is None:
             raise BackendError(f"{python} is no Python that can be started: correct it in the extension's preferences")
         # It runs in the data folder: a path that is relative to ours would be another one there.
-        found, data_folder = os.path.abspath(found), data_folder.absolute()
+        found, data_folder = str(Path(found).absolute()), data_folder.absolute()
         self.address = address or self._private_address()
         # -P: nothing in the data folder, where it runs, is taken for a module. --with-parent: it ends when its standard
         # input closes, which the system does for us however Blender ends.

@@ -12,6 +12,9 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+PATIENCE = 120
+"""Seconds to wait for a backend that does not answer."""
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -28,9 +31,13 @@ def follow(job, stage: str) -> None:
     """Moves a job until it ends, and tells its progress a few times a second."""
     from blender_addon.link.session import current
 
-    told = 0.0
+    told, heard = 0.0, time.monotonic()
     while job.state.active or job.stale:
         current().pump.tick()
+        if current().pump.online:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > PATIENCE:
+            raise RuntimeError(f"the backend is gone: {api.status()}")
         if time.monotonic() - told > 0.3:
             told = time.monotonic()
             say(stage=stage, fraction=job.progress, text=job.stage, left=job.eta)

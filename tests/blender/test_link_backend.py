@@ -310,7 +310,7 @@ def test_a_file_that_cannot_be_opened_costs_no_job(stage, tmp_path):
 
 
 def test_a_prop_before_the_body_is_cut_out_of_what_is_sent(stage):
-    """Blender's own render goes to the backend: a cube on the camera's axis hides a rectangle that can be worked out."""
+    """Blender's own render goes to the backend: a cube on the camera's axis hides a rectangle."""
     from blender_addon import api
     from blender_addon.render.passes import render_passes
 
@@ -499,8 +499,11 @@ def test_a_local_backend_starts_stops_and_never_outlives_blender(scene, addon, t
     tick_until(lambda: session.backend.state is BackendState.DIED, 30)
     tick_until(lambda: not session.pump.online, 30)
     assert "has ended" in api.status() and str(session.backend.log_file) in api.status()
-    session.start_backend(PYTHON, tmp_path / "data", arguments=("--no-catalogue",))
+    assert session.lost
+    relative = os.path.relpath(PYTHON)  # as it may be typed
+    session.start_backend(relative, Path(os.path.relpath(tmp_path / "data")), arguments=("--no-catalogue",))
     tick_until(lambda: session.backend.state is BackendState.RUNNING and session.pump.online, 60)
+    assert not session.lost and not (tmp_path / "data/data").exists()
     pid = session.backend.pid
     assert bpy.ops.understudy.stop_local_backend() == {"FINISHED"}
     tick_until(lambda: session.backend.state is BackendState.STOPPED, 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,7 @@ def test_what_a_method_needs_decides_what_is_sent(scene, model, addon):
     cube = bpy.data.objects.new("Tree", bpy.data.meshes.new("Tree"))
     scene.collection.objects.link(cube)
     assert gather.conditions(both, scene, body) == ("render", ("rgba", "extrinsics"))
-    blind = method(*per_frame("vertices", "extrinsics"))  # it takes no picture, so it gets the geometry whatever is there
+    blind = method(*per_frame("vertices", "extrinsics"))  # it takes no picture: geometry, whatever else is there
     assert gather.conditions(blind, scene, body) == ("geometry", ("vertices", "extrinsics"))
     with pytest.raises(ValueError, match="photo"):
         gather.inputs(None, scene, body, {"texture": np.zeros(1)})
@@ -172,6 +173,20 @@ def test_unregister_leaves_no_trace(scene, monkeypatch, tmp_path):
         assert traces() == before
     with pytest.raises(RuntimeError, match="not enabled"):
         current()
+
+
+def test_a_connection_that_ended_for_good_is_none(scene, addon):
+    from blender_addon import api
+    from blender_addon.link.session import current
+
+    pump = current().pump
+    api.connect("tcp://127.0.0.1:none")
+    end = time.monotonic() + 10
+    while pump.link is not None and time.monotonic() < end:
+        pump.tick()
+        time.sleep(0.01)
+    assert pump.link is None and "tcp://127.0.0.1:none is not an address" in api.status()
+    assert not bpy.ops.understudy.disconnect.poll()  # the buttons say again that one has to connect
 
 
 def test_an_end_told_before_a_resumed_job_was_accepted_is_not_its_end():
