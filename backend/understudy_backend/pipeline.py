@@ -110,7 +110,7 @@ def open_shot(motion: Path, camera: Path, size: tuple[int, int], *, clip_start: 
     """
     if not clip_start >= 0:
         raise ValueError(f"a motion cannot start at {clip_start:g} s: skip 0 s or more")
-    view = load_camera(camera).resized(*size)
+    view = load_camera(camera).framed(*size)
     clip = resample(load_motion(motion, free_body()), view.fps)
     if clip_start * view.fps >= len(clip) - 0.5:
         raise ValueError(f"{motion.name} lasts {len(clip) / view.fps:.1f} s, so nothing is left after {clip_start:g} s")

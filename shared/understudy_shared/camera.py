@@ -52,6 +52,15 @@ class CameraTrajectory:
         """(T, 4, 4) poses, OpenCV axes."""
         return np.linalg.inv(self.extrinsics).astype(np.float64)
 
+    def framed(self, width: int, height: int) -> CameraTrajectory:
+        """The same cameras for a picture of another size, with the same vertical field of view and the same shape of
+        pixels: a wider picture shows more at its sides, a narrower one less, and nothing is squeezed."""
+        scale = height / self.height
+        k = self.intrinsics.copy()
+        k[:, :2] *= scale
+        k[:, 0, 2] += (width - self.width * scale) / 2
+        return CameraTrajectory(self.extrinsics, k, width, height, self.fps)
+
     def resized(self, width: int, height: int) -> CameraTrajectory:
         """The same cameras for an image of another size (the aspect may change: pixels then become non-square)."""
         k = self.intrinsics.copy()

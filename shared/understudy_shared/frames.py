@@ -33,14 +33,6 @@ class Channel(StrEnum):
     """(3, 3) float64, K in pixels of the job's size."""
 
 
-class ColorSpace(StrEnum):
-    """How the numbers of a colour channel are to be read."""
-
-    SRGB = "srgb"
-    LINEAR = "linear"
-    DATA = "data"
-
-
 DTYPES: dict[Channel, tuple[str, ...]] = {
     Channel.RGBA: ("uint8", "float16", "float32"),
     Channel.DEPTH: ("float32",),
@@ -54,13 +46,6 @@ DTYPES: dict[Channel, tuple[str, ...]] = {
 """What each channel may be stored as; uint8 masks run from 0 to 255."""
 
 
-def color_space(channel: Channel, dtype: np.dtype | str) -> ColorSpace:
-    """The colour space that the contract gives a channel of this type."""
-    if channel is not Channel.RGBA:
-        return ColorSpace.DATA
-    return ColorSpace.SRGB if np.dtype(dtype) == np.uint8 else ColorSpace.LINEAR
-
-
 @dataclass(frozen=True, eq=False)
 class Frame:
     """The channels of one frame number."""
@@ -68,18 +53,6 @@ class Frame:
     index: int
     """The scene's frame number."""
     channels: dict[Channel, NDArray]
-
-    def size(self) -> tuple[int, int]:
-        """(width, height) of its first image channel.
-
-        Raises:
-            ValueError: it has none.
-        """
-        for channel in (Channel.RGBA, Channel.MASK, Channel.DEPTH, Channel.NORMAL, Channel.UV):
-            if channel in self.channels:
-                height, width = self.channels[channel].shape[:2]
-                return width, height
-        raise ValueError("the frame holds no image")
 
 
 def srgb_to_linear(srgb: NDArray[np.floating]) -> NDArray[np.floating]:

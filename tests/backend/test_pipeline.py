@@ -48,7 +48,8 @@ def test_a_frame_projects_as_the_camera_file_says(shot, betas):
         focal = height / 2 / np.tan(np.deg2rad(key["fov"]) / 2)
         x = width / 2 + focal * seen[:, 0] / -seen[:, 2]
         y = height / 2 - focal * seen[:, 1] / -seen[:, 2]
-        expected = np.stack([x * SIZE[0] / width, y * SIZE[1] / height], 1)
+        scale = SIZE[1] / height  # the vertical field of view is the file's, and nothing is squeezed
+        expected = np.stack([SIZE[0] / 2 + (x - width / 2) * scale, y * scale], 1)
         np.testing.assert_allclose(pixels, expected, atol=1e-3)
 
 

@@ -71,3 +71,15 @@ def test_look_at_refuses_the_zenith():
 def test_trajectories_that_are_none(extrinsics, k):
     with pytest.raises(ValueError, match="camera"):
         CameraTrajectory(extrinsics, k, 10, 10)
+
+
+def test_framing_squeezes_nothing() -> None:
+    k = np.array([[300.0, 0, 330], [0, 300, 170], [0, 0, 1]])
+    wide = CameraTrajectory(np.eye(4)[None], k[None], 640, 360)
+    square = wide.framed(256, 256)
+    scale = 256 / 360
+    points = np.array([[0.1, 0.2, 2.0], [-0.3, 0.1, 3.0]])
+    before, _ = project(points, wide.extrinsics[0], wide.intrinsics[0])
+    after, _ = project(points, square.extrinsics[0], square.intrinsics[0])
+    # distances from the picture's centre grow alike in both directions
+    assert np.allclose(after - [128, 128], (before - [320, 180]) * scale)
