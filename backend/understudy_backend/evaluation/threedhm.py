@@ -40,7 +40,7 @@ def psnr(result: NDArray, truth: NDArray, mask: NDArray[np.bool_]) -> float:
     return float(10 * np.log10(255**2 / max(error.mean(), 1e-9)))
 
 
-def evaluate_infill(model: Infill, data: Path, *, steps: int = 4, limit: int = 10**9) -> dict[str, float]:
+def evaluate_infill(model: Infill, data: Path, *, steps: int = 0, limit: int = 10**9) -> dict[str, float]:
     """Mean PSNR in dB of unseen body texels, ours and each baseline's, over a `texture` data set."""
     target, partial, visible = (np.load(data / f"{n}.npy", mmap_mode="r") for n in ("target", "partial", "visible"))
     body = np.load(data / "body_mask.npy") > 0
@@ -49,7 +49,9 @@ def evaluate_infill(model: Infill, data: Path, *, steps: int = 4, limit: int = 1
         seen = (visible[i] > 127) & body
         unseen = body & ~seen
         known = np.ascontiguousarray(partial[i])
-        ours = generate(model, (known[None] / 255).astype(np.float32), seen[None], seed=0, steps=steps)[0]
+        ours = generate(model, (known[None] / 255).astype(np.float32), seen[None], seed=0, steps=steps or model.steps)[
+            0
+        ]
         scores["ours"].append(psnr(ours * 255, target[i], unseen))
         for name, fill in BASELINES.items():
             scores[name].append(psnr(fill(known, seen), target[i], unseen))
@@ -57,7 +59,7 @@ def evaluate_infill(model: Infill, data: Path, *, steps: int = 4, limit: int = 1
 
 
 def evaluate_render(
-    model: Render, data: Path, *, steps: int = 4, detail: float = 1.0, limit: int = 10**9, pictures: Path | None = None
+    model: Render, data: Path, *, steps: int = 0, detail: float = 1.0, limit: int = 10**9, pictures: Path | None = None
 ) -> dict[str, FrameScores]:
     """Scores of the finished frames ("ours") and of the intermediate frames as they are, over a `frames` data set."""
     target, body, photo = (np.load(data / f"{n}.npy", mmap_mode="r") for n in ("target", "body", "photo"))
@@ -66,7 +68,9 @@ def evaluate_render(
     size = (target.shape[2], target.shape[1])
     results: list[NDArray[np.uint8]] = []
     for first in _runs(person[:count]):
-        renderer = FrameRenderer(model, np.asarray(photo[first[0]]), size, seed=0, steps=steps, detail=detail)
+        renderer = FrameRenderer(
+            model, np.asarray(photo[first[0]]), size, seed=0, steps=steps or model.steps, detail=detail
+        )
         for start in range(0, len(first), BATCH):
             results += renderer.render([np.asarray(body[i]) for i in first[start : start + BATCH]])
     scores = {
@@ -117,7 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--weights", type=Path, default=None, help="folder with infill and render; default: the shipped"
     )
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=0, help="0: as many as suit the weights")
     parser.add_argument("--detail", type=float, default=1.0)
     parser.add_argument("--limit", type=int, default=10**9)
     parser.add_argument("--pictures", type=Path, default=None)

@@ -32,8 +32,8 @@ class RenderParams(msgspec.Struct, frozen=True):
     """Settings of stage 2."""
 
     steps: Annotated[
-        int, setting("Steps", "Denoising steps per frame: more are slower and a little sharper.", ge=1, le=100)
-    ] = 4  # fmt: skip
+        int, setting("Steps", "Denoising steps per frame; 0 takes as many as suit the weights.", ge=0, le=100)
+    ] = 0  # fmt: skip
     detail: Annotated[
         float, setting("Detail", "How much of the texture's fine detail is kept where the body is bare.", ge=0, le=1)
     ] = 1.0  # fmt: skip
@@ -93,13 +93,14 @@ class ThreeDHM:
                 fix="Fit the photo and make its texture first.",
             )
         texture = task.inputs["texture"]
+        model = self._model(params.weights)
         try:
             renderer = FrameRenderer(
-                self._model(params.weights),
+                model,
                 cut_out(task.inputs["photo"], task.inputs["photo_mask"]),
                 task.spec.size,
                 seed=task.spec.seed,
-                steps=params.steps,
+                steps=params.steps or model.steps,
                 detail=params.detail,
             )
         except ValueError as error:

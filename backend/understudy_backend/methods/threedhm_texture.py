@@ -36,7 +36,7 @@ class TextureParams(msgspec.Struct, frozen=True):
         Literal["512", "1024", "2048"],
         setting("Texture size", "Side of the texture; visible texels are sampled from the photo at this size."),
     ] = "1024"
-    steps: Annotated[int, setting("Steps", "Denoising steps: more are slower and a little sharper.", ge=1, le=100)] = 4
+    steps: Annotated[int, setting("Steps", "Denoising steps; 0 takes as many as suit the weights.", ge=0, le=100)] = 0
     max_angle: Annotated[
         float,
         setting("Grazing limit", "Flatter seen surfaces are not taken from the photo.", ge=30, le=88, unit="°"),
@@ -92,13 +92,14 @@ class ThreeDHMTexture:
         partial = parts[0] if len(parts) == 1 else fuse(parts)
         task.progress(0.3, "Loading weights")
         model = self._model(params.weights)
+        steps = params.steps or model.steps
         texture = complete_texture(
             model,
             partial.color,
             partial.visible,
             seed=task.spec.seed,
-            steps=params.steps,
-            on_step=lambda done: task.progress(0.4 + 0.5 * done / params.steps, "In-filling"),
+            steps=steps,
+            on_step=lambda done: task.progress(0.4 + 0.5 * done / steps, "In-filling"),
         )
         seen = partial.visible.astype(np.uint8) * 255
         yield Result(

@@ -33,6 +33,8 @@ from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencode
 from understudy_backend.training.loop import TrainConfig, train
 
 VAE, INFILL, RENDER = "vae", "infill", "render"
+SAMPLING_STEPS = 1
+"""Denoising steps that suit networks trained as briefly as these: more bring back noise that they cannot remove."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -203,10 +205,15 @@ def _batch(array: NDArray, indices: Tensor) -> Tensor:
     )
 
 
-def _timesteps(count: int) -> Tensor:
-    """Uniform, but a quarter at the very last step: sampling starts there, and few steps follow."""
+LAST_STEP_SHARE = {INFILL: 0.25, RENDER: 0.6}
+"""How often training sees the very last step, where sampling starts from noise alone. A network that can be trained for
+an hour only does best when sampled in one step, so most of stage 2's hour goes there."""
+
+
+def _timesteps(count: int, stage: str) -> Tensor:
+    """Uniform, but for the share of `LAST_STEP_SHARE`."""
     t = torch.randint(0, 1000, (count,))
-    return torch.where(torch.rand(count) < 0.25, torch.full_like(t, 999), t)
+    return torch.where(torch.rand(count) < LAST_STEP_SHARE[stage], torch.full_like(t, 999), t)
 
 
 # --------------------------------------------------------------------------------------------------------- stage 1
@@ -228,7 +235,7 @@ def train_infill(data: Path, out: Path, config: TrainConfig) -> None:
         arrays = sets["train"]
         clean, masked = _batch(arrays["target"], indices), _batch(arrays["partial"], indices)
         unseen = unseen_cells(arrays["visible"], indices)
-        noise, t = torch.randn_like(clean), _timesteps(len(clean))
+        noise, t = torch.randn_like(clean), _timesteps(len(clean), INFILL)
         noisy = scheduler.add_noise(clean, noise, t)  # pyright: ignore
         guess = denoising.predict_infill(unet, noisy, t, unseen, masked, prompt)
         error = (guess - scheduler.get_velocity(clean, noise, t)).pow(2)  # pyright: ignore
@@ -240,7 +247,10 @@ def train_infill(data: Path, out: Path, config: TrainConfig) -> None:
             masked, unseen = _batch(arrays["partial"], rows), unseen_cells(arrays["visible"], rows)
             noise = denoising.seeded_noise(0, tuple(masked.shape))
             latents = denoising.sample(
-                lambda x, t: denoising.predict_infill(unet, x, t, unseen, masked, prompt), scheduler, noise, 4
+                lambda x, t: denoising.predict_infill(unet, x, t, unseen, masked, prompt),
+                scheduler,
+                noise,
+                SAMPLING_STEPS,
             )
             result = decompose(decode(vae, latents))[:, :3]
         truth = (images(arrays["pixels"], rows)[:, :3] + 1) / 2
@@ -304,7 +314,7 @@ def train_render(data: Path, out: Path, config: TrainConfig) -> None:
         arrays = sets["train"]
         clean = _batch(arrays["target"], indices)
         condition = torch.cat([_batch(arrays["body"], indices), _batch(arrays["photo"], indices)], 1)
-        noise, t = torch.randn_like(clean), _timesteps(len(clean))
+        noise, t = torch.randn_like(clean), _timesteps(len(clean), RENDER)
         noisy = scheduler.add_noise(clean, noise, t)  # pyright: ignore
         guess = denoising.predict_render(unet, branch, noisy, t, condition, prompt)
         error = (guess - scheduler.get_velocity(clean, noise, t)).pow(2)  # pyright: ignore
@@ -320,7 +330,10 @@ def train_render(data: Path, out: Path, config: TrainConfig) -> None:
             condition = torch.cat([_batch(arrays["body"], rows), _batch(arrays["photo"], rows)], 1)
             noise = denoising.seeded_noise(0, (1, *arrays["target"].shape[1:])).expand(len(rows), -1, -1, -1)
             latents = denoising.sample(
-                lambda x, t: denoising.predict_render(unet, branch, x, t, condition, prompt), scheduler, noise, 4
+                lambda x, t: denoising.predict_render(unet, branch, x, t, condition, prompt),
+                scheduler,
+                noise,
+                SAMPLING_STEPS,
             )
             result = decode(vae, latents)
         truth = images(arrays["pixels"], rows)
@@ -349,7 +362,7 @@ def _render_networks() -> tuple[UNet2DConditionModel, ControlNetModel]:
 
 def export(out: Path, to: Path) -> None:
     """Writes a run's averaged weights as fp16 safetensors in diffusers' folders, as `weights.threedhm` reads them."""
-    from understudy_backend.weights.threedhm import save_prompt
+    from understudy_backend.weights.threedhm import save_prompt, save_steps
 
     scheduler = denoising.training_scheduler()
     vae = PatchAutoencoder.from_pretrained(out / VAE / "weights")
@@ -364,6 +377,7 @@ def export(out: Path, to: Path) -> None:
     save_prompt(networks.constant_prompt(networks.SMALL, seed=2), to / "render")
     for stage in ("infill", "render"):
         scheduler.save_pretrained(to / stage / "scheduler")
+        save_steps(SAMPLING_STEPS, to / stage)
 
 
 def _save_half(module: nn.Module, folder: Path) -> None:

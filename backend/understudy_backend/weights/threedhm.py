@@ -2,8 +2,8 @@
 
 One stage is one folder::
 
-    infill/  unet/ scheduler/  [vae/] [prompt.safetensors | text_encoder/ + tokenizer/]
-    render/  unet/ branch/ scheduler/  [vae/] [prompt.safetensors | text_encoder/ + tokenizer/]
+    infill/  unet/ scheduler/  [vae/] [sampling.json] [prompt.safetensors | text_encoder/ + tokenizer/]
+    render/  unet/ branch/ scheduler/  [vae/] [sampling.json] [prompt.safetensors | text_encoder/ + tokenizer/]
 
 A `vae/` may also lie beside the stage's folder, where both share it. A Stable Diffusion 1.5 inpainting download is such
 an `infill` folder as it is; Stable Diffusion 1.5 with a trained `branch/` added is such a `render` folder. Only
@@ -29,6 +29,9 @@ from understudy_backend.models.threedhm.stages import Infill, Render
 T = TypeVar("T", bound=torch.nn.Module)
 
 PROMPT_FILE = "prompt.safetensors"
+SAMPLING_FILE = "sampling.json"
+USUAL_STEPS = 25
+"""Denoising steps where the weights do not say: enough for Stable Diffusion."""
 
 
 def load_infill(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Infill:
@@ -46,7 +49,8 @@ def load_infill(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.fl
             code="wrong_weights",
             fix="Choose an inpainting model (noisy latents, mask and masked latents).",
         )
-    return Infill(vae, unet, _scheduler(folder), _prompt(folder, INFILL_PROMPT, device, dtype))
+    prompt = _prompt(folder, INFILL_PROMPT, device, dtype)
+    return Infill(vae, unet, _scheduler(folder), prompt, _steps(folder))
 
 
 def load_render(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Render:
@@ -66,13 +70,20 @@ def load_render(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.fl
             code="wrong_weights",
             fix="Use a branch that was trained for 3DHM with this VAE; other ControlNets do not fit.",
         )
-    return Render(vae, unet, branch, _scheduler(folder), _prompt(folder, RENDER_PROMPT, device, dtype))
+    prompt = _prompt(folder, RENDER_PROMPT, device, dtype)
+    return Render(vae, unet, branch, _scheduler(folder), prompt, _steps(folder))
 
 
 def save_prompt(embedding: Tensor, folder: Path) -> None:
     """Stores the embedding (1, L, D) of a stage's fixed prompt, so that no text encoder is needed to run it."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({"prompt": embedding.contiguous()}, folder / PROMPT_FILE)
+
+
+def save_steps(steps: int, folder: Path) -> None:
+    """Notes with a stage's weights how many denoising steps suit them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SAMPLING_FILE).write_text(json.dumps({"steps": steps}) + "\n")
 
 
 def missing_parts(folder: Path, *, stage: str) -> list[Path]:
@@ -125,6 +136,18 @@ def _scheduler(folder: Path) -> DDIMScheduler:
     scheduler = DDIMScheduler.from_pretrained(path)
     assert isinstance(scheduler, DDIMScheduler)
     return scheduler
+
+
+def _steps(folder: Path) -> int:
+    path = folder / SAMPLING_FILE
+    if not path.is_file():
+        return USUAL_STEPS
+    try:
+        return min(max(int(json.loads(path.read_text())["steps"]), 1), 1000)
+    except (ValueError, KeyError, TypeError) as error:
+        raise MethodError(
+            f"{path} does not say how many steps", code="bad_weights", fix='Write {"steps": 25} into it.'
+        ) from error
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
 from understudy_backend.models.threedhm.denoising import predict_render, sample, seeded_noise
 from understudy_backend.models.threedhm.latents import (
@@ -24,6 +24,8 @@ from understudy_backend.models.threedhm.stages import Render
 BATCH = 4
 """Frames per call of the networks. Shorter batches are padded to it, because the same frame in a call of another shape
 differs in its last bits: so a frame never depends on how many came with it."""
+SAME_SURFACE = 0.25
+"""Coarse colours in [-1, 1] that differ by less are taken for one surface under another light."""
 
 
 class FrameRenderer:
@@ -38,7 +40,7 @@ class FrameRenderer:
         size: (width, height) of the frames in pixels.
         seed: of the noise, which all frames of a job share, so that what is made up does not flicker.
         steps: denoising steps.
-        detail: from 0 to 1, how much of the texture's fine detail, which a VAE can't carry, is put back.
+        detail: from 0 to 1, how much of the texture's fine detail is put back; see `_surface_detail`.
         """
         self.model, self.size, self.steps, self.detail = model, size, steps, detail
         self._padding = _padding(size, _frame_multiple(model))
@@ -63,7 +65,7 @@ class FrameRenderer:
         )
         result = decode(self.model.vae, latents)
         if self.detail > 0:
-            result = result + self.detail * _lost_detail(image, decode(self.model.vae, body), result)
+            result = result + self.detail * _surface_detail(image, result)
         rgba = decompose(result) if has_alpha(self.model.vae) else _key(result, image[:, 3:])
         width, height = self.size
         rows = rgba[: len(bodies), :, :height, :width].permute(0, 2, 3, 1).float().cpu().numpy()
@@ -101,18 +103,27 @@ def fit_person(photo: NDArray[np.uint8], size: tuple[int, int], margin: float = 
     return out
 
 
-def _lost_detail(image: Tensor, reconstruction: Tensor, result: Tensor) -> Tensor:
-    """What the VAE loses of the body's colours (N, 4, H, W), where the finished frame still shows the body.
+def _surface_detail(body: Tensor, result: Tensor) -> Tensor:
+    """Fine structure of the textured body (N, 4, H, W) in place of the frame's own, where both show the same surface.
 
-    That is: inside the body, and where the frame's colour, coarsely, is the body's; where cloth or hair covers it, or
-    the light changed it, nothing is added.
+    Networks as small as ours paint tone and shape, not pores and seams; the texture has those, sampled from the photo.
+    What is coarser than some pixels stays the frame's: light, cloth and hair over the body. Where the coarse colours
+    differ, at the body's rim and beyond it nothing is taken.
     """
-    lost = image - reconstruction
-    apart = avg_pool2d((result - reconstruction)[:, :3].abs().mean(1, keepdim=True), 9, 1, 4)
-    inside = avg_pool2d((image[:, 3:] > 0.98).to(image), 5, 1, 2) > 0.99
-    agreement = torch.exp(-((apart / 0.12) ** 2)) * inside
-    lost[:, 3:] = 0
-    return lost * agreement
+    coarse_body, coarse_result = _blur(body), _blur(result)
+    apart = (coarse_result - coarse_body)[:, :3].abs().mean(1, keepdim=True)
+    inside = -max_pool2d(-(body[:, 3:] > 0.98).to(body), 7, 1, 3)
+    weight = torch.exp(-((_blur(apart) / SAME_SURFACE) ** 2)) * _blur(inside) * inside
+    fine = (body - coarse_body) - (result - coarse_result)
+    fine[:, 3:] = 0
+    return fine * weight
+
+
+def _blur(image: Tensor) -> Tensor:
+    """A triangle filter 17 pixels wide, twice a patch of the autoencoder."""
+    for _ in range(2):
+        image = avg_pool2d(image, 9, 1, 4, count_include_pad=False)
+    return image
 
 
 def _key(result: Tensor, body_alpha: Tensor) -> Tensor:

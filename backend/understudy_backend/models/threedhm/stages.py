@@ -19,6 +19,8 @@ class Infill:
     scheduler: DDIMScheduler
     prompt: Tensor
     """(1, L, D) embedding of the fixed prompt."""
+    steps: int
+    """Denoising steps that suit the weights."""
 
 
 @dataclass(frozen=True)
@@ -31,3 +33,5 @@ class Render:
     scheduler: DDIMScheduler
     prompt: Tensor
     """(1, L, D) embedding of the fixed prompt."""
+    steps: int
+    """Denoising steps that suit the weights."""
