@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     out = options.out.resolve()
     if (out / "demo.blend").exists():  # then these are an earlier demo's, and nobody else's
-        for old in ("frames", "intermediate", "understudy"):
+        for old in ("frames", "intermediate", "understudy", "backend"):
             shutil.rmtree(out / old, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     with LocalBackend(out / "backend") as backend:

@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from understudy_backend.methods.contract import MethodError
 from understudy_backend.models.threedhm import denoising, latents, networks
 from understudy_backend.models.threedhm.infilling import complete_texture, merge, working_size
-from understudy_backend.models.threedhm.rendering import BATCH, FrameRenderer, fit_person
+from understudy_backend.models.threedhm.rendering import BATCH, FrameRenderer, fit_person, keep_surface
 from understudy_backend.weights.threedhm import load_infill, load_render, save_prompt
 
 TINY = networks.NetworkConfig(latent_channels=4, unet_channels=(16, 32, 32), image_size=128)
@@ -202,6 +202,22 @@ def test_the_photo_reaches_the_frame(ours: Path) -> None:
         for photo in (person(), 255 - person() * np.array([1, 1, 1, 0], np.uint8))
     ]
     assert not np.array_equal(*frames)
+
+
+def test_the_body_keeps_its_surface_and_takes_the_frames_light() -> None:
+    body = torch.zeros(1, 4, 64, 64)
+    body[:, :3, 16:48, 16:48] = 0.3 + 0.2 * (torch.arange(32) % 2)  # stripes, finer than any network here paints
+    body[:, 3, 16:48, 16:48] = 1
+    frame = torch.zeros(1, 4, 64, 64)
+    frame[:, :3, 8:56, 16:48] = 0.5  # brighter than the stripes' mean of 0.4, and taller than the body
+    frame[:, 3, 8:56, 16:48] = 1
+    frame[:, 3, :, 48:56] = 0.25  # a veil that the network is not sure of
+    kept = keep_surface(body, frame)
+    middle = kept[0, 0, 32, 24:40]
+    assert torch.allclose(middle[1::2] - middle[::2], torch.full((8,), 0.2), atol=0.02), "stripes stay"
+    assert middle.mean().item() == pytest.approx(0.5, abs=0.02), "light is the frame's"
+    assert kept[0, 3, 10, 32] == 1 and kept[0, 0, 10, 32].item() == pytest.approx(0.5), "cloth beyond the body stays"
+    assert not kept[0, 3, :, 48:].any(), "the veil goes"
 
 
 def test_a_person_is_centred_and_keeps_their_shape() -> None:

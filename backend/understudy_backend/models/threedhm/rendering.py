@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d, pad
+from torch.nn.functional import avg_pool2d, pad
 
 from understudy_backend.models.threedhm.denoising import predict_render, sample, seeded_noise
 from understudy_backend.models.threedhm.latents import (
@@ -24,8 +24,10 @@ from understudy_backend.models.threedhm.stages import Render
 BATCH = 4
 """Frames per call of the networks. Shorter batches are padded to it, because the same frame in a call of another shape
 differs in its last bits: so a frame never depends on how many came with it."""
-SAME_SURFACE = 0.25
-"""Coarse colours in [-1, 1] that differ by less are taken for one surface under another light."""
+TONE_NEEDS = 0.05
+"""Share of the neighbourhood that must show the person before the frame's tone counts fully."""
+SURENESS = 3.0
+"""Contrast of the frame's alpha around the body: below a third is nothing, above two thirds is the person."""
 
 
 class FrameRenderer:
@@ -40,7 +42,7 @@ class FrameRenderer:
         size: (width, height) of the frames in pixels.
         seed: of the noise, which all frames of a job share, so that what is made up does not flicker.
         steps: denoising steps.
-        detail: from 0 to 1, how much of the texture's fine detail is put back; see `_surface_detail`.
+        detail: from 0 to 1, how much of the texture's own surface is put back; see `keep_surface`.
         """
         self.model, self.size, self.steps, self.detail = model, size, steps, detail
         self._padding = _padding(size, _frame_multiple(model))
@@ -64,9 +66,10 @@ class FrameRenderer:
             self.steps,
         )
         result = decode(self.model.vae, latents)
-        if self.detail > 0:
-            result = result + self.detail * _surface_detail(image, result)
         rgba = decompose(result) if has_alpha(self.model.vae) else _key(result, image[:, 3:])
+        if self.detail > 0:
+            kept = keep_surface(decompose(image), rgba)
+            rgba = rgba + self.detail * (kept - rgba)
         width, height = self.size
         rows = rgba[: len(bodies), :, :height, :width].permute(0, 2, 3, 1).float().cpu().numpy()
         return [(row * 255 + 0.5).astype(np.uint8) for row in rows]
@@ -103,20 +106,22 @@ def fit_person(photo: NDArray[np.uint8], size: tuple[int, int], margin: float = 
     return out
 
 
-def _surface_detail(body: Tensor, result: Tensor) -> Tensor:
-    """Fine structure of the textured body (N, 4, H, W) in place of the frame's own, where both show the same surface.
+def keep_surface(body: Tensor, frame: Tensor) -> Tensor:
+    """Puts the textured body back into a finished frame, both (N, 4, H, W) in [0, 1] with straight alpha.
 
-    Networks as small as ours paint tone and shape, not pores and seams; the texture has those, sampled from the photo.
-    What is coarser than some pixels stays the frame's: light, cloth and hair over the body. Where the coarse colours
-    differ, at the body's rim and beyond it nothing is taken.
+    Networks as small as ours paint tone and shape, not faces and seams; the texture has those, sampled from the photo,
+    and geometry knows where the body is. So the body keeps its own fine structure and its outline, and takes the
+    frame's coarse tone: light, and the shade of cloth and hair. Around the body the frame adds what it is sure of.
     """
-    coarse_body, coarse_result = _blur(body), _blur(result)
-    apart = (coarse_result - coarse_body)[:, :3].abs().mean(1, keepdim=True)
-    inside = -max_pool2d(-(body[:, 3:] > 0.98).to(body), 7, 1, 3)
-    weight = torch.exp(-((_blur(apart) / SAME_SURFACE) ** 2)) * _blur(inside) * inside
-    fine = (body - coarse_body) - (result - coarse_result)
-    fine[:, 3:] = 0
-    return fine * weight
+    cover = body[:, 3:]
+    both = cover * frame[:, 3:]
+    amount = _blur(both)
+    tone = _blur((frame - body)[:, :3] * both) / (amount + TONE_NEEDS)
+    surface = (body[:, :3] + tone).clamp(0, 1)
+    around = ((frame[:, 3:] - 0.5) * SURENESS + 0.5).clamp(0, 1) * (1 - cover)
+    alpha = cover + around
+    colour = (surface * cover + frame[:, :3] * around) / alpha.clamp(min=1e-3)
+    return torch.cat([colour, alpha], 1)
 
 
 def _blur(image: Tensor) -> Tensor:
