@@ -72,7 +72,7 @@ def import_motion(
         scene: default: the current one.
         body: default: the scene's body.
         start: scene frame of the first sample; default: the scene's first frame.
-        on_floor: start over the origin, with the feet of this body on the floor; else as the file has it.
+        on_floor: be over the origin where the scene begins, with this body's feet on the floor; else as the file has it.
 
     Raises:
         ValueError: the file is not a motion, with what to do.
@@ -80,10 +80,11 @@ def import_motion(
     scene = scene or bpy.context.scene
     clip = detect.load_motion(Path(path), free_body())
     body = body or scene.understudy.body or create_body(scene)
+    first, fps = scene.frame_start if start is None else start, scene.render.fps / scene.render.fps_base
     if on_floor:
-        clip = on_mark(clip, free_body(), betas_of(mesh_of(body)))
-    first = scene.frame_start if start is None else start
-    return apply_motion(armature_of(body), clip, first, scene.render.fps / scene.render.fps_base)
+        shown = round((scene.frame_start - first) / fps * clip.fps)  # the sample that the scene begins with
+        clip = on_mark(clip, free_body(), betas_of(mesh_of(body)), at=min(max(shown, 0), len(clip) - 1))
+    return apply_motion(armature_of(body), clip, first, fps)
 
 
 def import_camera(
