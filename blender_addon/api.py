@@ -72,7 +72,7 @@ def import_motion(
         scene: default: the current one.
         body: default: the scene's body.
         start: scene frame of the first sample; default: the scene's first frame.
-        on_floor: be over the origin where the scene begins, with this body's feet on the floor; else as the file has it.
+        on_floor: over the origin where the scene begins, with this body's feet on the floor; else as in the file.
 
     Raises:
         ValueError: the file is not a motion, with what to do.

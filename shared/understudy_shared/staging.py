@@ -15,7 +15,7 @@ FLOOR_SAMPLES = 40
 
 
 def on_mark(clip: MotionClip, body: BodyModel, betas: NDArray[np.floating], *, at: int = 0) -> MotionClip:
-    """The motion worn by a body of other proportions: in one frame it is over the origin, and its lowest point touches z = 0.
+    """The motion worn by a body of other proportions: over the origin in one frame, its lowest point at z = 0.
 
     Args:
         clip: any motion; its own betas are replaced.
