@@ -14,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from understudy_shared.body import free_body, skin
 from understudy_shared.camera import CameraTrajectory
+from understudy_shared.fit import FIT_ARRAYS
 from understudy_shared.formats.detect import load_camera, load_motion
 from understudy_shared.frames import Channel, Frame
 from understudy_shared.job import FrameRange, JobSpec
 from understudy_shared.motion import MotionClip, resample, slice_frames
 from understudy_shared.protocol.events import Progressed, ResultArrived
 from understudy_shared.staging import on_mark
-
-FIT = ("betas", "global_orient", "body_pose", "transl", "extrinsics", "intrinsics")
-"""Arrays that say where the body is in a photo."""
 
 
 class RunJob(Protocol):
@@ -47,7 +45,7 @@ class Imitator:
     mask: NDArray[np.uint8]
     """(H, W) where the person is."""
     fit: dict[str, NDArray]
-    """The arrays named in `FIT`."""
+    """The arrays named in `FIT_ARRAYS`."""
     partial: NDArray[np.uint8]
     """(S, S, 4) the texels that the photo shows, the others transparent."""
     texture: NDArray[np.uint8]
@@ -135,7 +133,7 @@ def make_imitator(
         report.update(result.meta)
 
     run(JobSpec("fit", once, (width, height)), {"photo": photo}, None, keep, on_progress)
-    fitted, overlay, mask = {name: got[name] for name in FIT}, got["overlay"], got["mask"]
+    fitted, overlay, mask = {name: got[name] for name in FIT_ARRAYS}, got["overlay"], got["mask"]
     inputs = {"photo": photo, "photo_mask": mask, **fitted}
     run(JobSpec("threedhm_texture", once, (width, height), seed=seed), inputs, None, keep, on_progress)
     return Imitator(photo, mask, fitted, got["partial"], got["texture"], overlay, report)

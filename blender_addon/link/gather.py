@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import bpy
 from numpy.typing import NDArray
+from understudy_shared.fit import FIT_ARRAYS
 from understudy_shared.frames import Channel
 from understudy_shared.protocol.description import MethodDescription
 
@@ -14,7 +15,7 @@ from ..render.choose import reasons_to_render
 from ..scene.body_parts import armature_of
 from ..scene.camera import read_camera
 from ..scene.material import get_texture
-from ..scene.photo import FIT_ARRAYS, read_fit
+from ..scene.photo import read_fit
 from ..scene.pixels import image_mask, image_rgba
 from .jobs import Source
 from .results import stored_fit

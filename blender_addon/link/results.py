@@ -10,10 +10,11 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 from understudy_shared.body import free_body
+from understudy_shared.fit import FIT_ARRAYS
 
 from ..scene.body_parts import armature_of
 from ..scene.material import get_texture, set_texture, texture_image
-from ..scene.photo import FIT_ARRAYS, show_fit
+from ..scene.photo import show_fit
 from ..scene.pixels import image_rgba, mask_image
 from . import png
 from .jobs import Job

@@ -12,14 +12,12 @@ from bpy.types import Object, Scene
 from numpy.typing import NDArray
 from understudy_shared.body import BodyModel
 from understudy_shared.camera import CameraTrajectory
+from understudy_shared.fit import FIT_ARRAYS
 
 from .body import create_body
 from .body_parts import betas_of, mesh_of
 from .camera import import_camera, read_camera
 from .motion import read_motion, set_pose
-
-FIT_ARRAYS = ("betas", "global_orient", "body_pose", "transl", "extrinsics", "intrinsics")
-"""What a fit consists of: (B,), (3,), (23, 3), (3,), (4, 4) world to camera, (3, 3) K in pixels of the photo."""
 
 
 def show_fit(

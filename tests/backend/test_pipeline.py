@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from understudy_backend.cli import main
-from understudy_backend.pipeline import FIT, Shot, make_imitator, open_shot, render_shot
+from understudy_backend.pipeline import Shot, make_imitator, open_shot, render_shot
 from understudy_shared.body import free_body, skin
 from understudy_shared.camera import project
+from understudy_shared.fit import FIT_ARRAYS
 from understudy_shared.formats.detect import load_camera, load_motion
 from understudy_shared.frames import Channel
 from understudy_shared.motion import resample
@@ -112,7 +113,7 @@ def test_the_jobs_that_are_asked_for(shot, betas):
     asked = []
     rng = np.random.default_rng(2)
     photo, mask, texture = (rng.integers(0, 255, s, np.uint8) for s in ((20, 10, 4), (20, 10), (16, 16, 4)))
-    fitted = {name: rng.normal(size=3) for name in FIT}
+    fitted = {name: rng.normal(size=3) for name in FIT_ARRAYS}
 
     def run(spec, inputs, frames, on_result, on_progress):
         asked.append((spec, inputs))
@@ -134,7 +135,7 @@ def test_the_jobs_that_are_asked_for(shot, betas):
     assert [spec.method for spec, _ in asked] == ["fit", "threedhm_texture", "threedhm"]
     assert (fit.size, complete.seed, render.seed, render.size) == ((10, 20), 5, 6, SIZE)
     assert given["photo"] is photo and given["photo_mask"] is mask
-    assert all(given[name] is fitted[name] for name in FIT)
+    assert all(given[name] is fitted[name] for name in FIT_ARRAYS)
     np.testing.assert_array_equal(to_render["texture"], 255 - texture)
     assert list(arrived) == [11, 12, 13] and arrived[12][0, 0, 0] == 12
     with pytest.raises(ValueError, match="ask for no more"):

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from understudy_shared.body import free_body, skin
+from understudy_shared.fit import FIT_ARRAYS
 from understudy_shared.frames import Frame
 from understudy_shared.protocol.description import MethodDescription, NeedDescription
 
@@ -24,9 +25,6 @@ from understudy_backend.texture.visibility import visible_texels
 from understudy_backend.weights.locations import weights_folder
 from understudy_backend.weights.sets import weight_sets
 from understudy_backend.weights.threedhm import load_infill
-
-FIT = ("betas", "global_orient", "body_pose", "transl", "extrinsics", "intrinsics")
-"""Inputs that say where the body is in a photo, as `fit` gives them."""
 
 
 class TextureParams(msgspec.Struct, frozen=True):
@@ -65,7 +63,7 @@ class ThreeDHMTexture:
             needs=(
                 NeedDescription("photo", False, "The photo of the person"),
                 NeedDescription("photo_mask", False, "Where the person is in it, as the fit gives it"),
-                *(NeedDescription(name, False, "From the fit of the body to the photo") for name in FIT),
+                *(NeedDescription(name, False, "From the fit of the body to the photo") for name in FIT_ARRAYS),
             ),
             gives=("partial", "visibility", "texture"),
             weights=weight_sets("infill", "in-filling"),
@@ -126,7 +124,7 @@ def _suffixes(inputs: Mapping[str, NDArray]) -> list[str]:
 
 
 def _partial(inputs: Mapping[str, NDArray], suffix: str, params: TextureParams) -> PartialTexture:
-    missing = [name for name in ("photo", "photo_mask", *FIT) if name + suffix not in inputs]
+    missing = [name for name in ("photo", "photo_mask", *FIT_ARRAYS) if name + suffix not in inputs]
     if missing:
         raise MethodError(
             f"the texture needs {', '.join(missing)}", code="missing_input", fix="Fit the body to the photo first."
@@ -134,7 +132,7 @@ def _partial(inputs: Mapping[str, NDArray], suffix: str, params: TextureParams) 
     photo, mask = inputs["photo" + suffix][..., :3], inputs["photo_mask" + suffix]
     if mask.shape != photo.shape[:2]:
         mask = cv2.resize(mask, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
-    betas, orient, pose, transl, extrinsics, k = (np.asarray(inputs[name + suffix]) for name in FIT)
+    betas, orient, pose, transl, extrinsics, k = (np.asarray(inputs[name + suffix]) for name in FIT_ARRAYS)
     person = (mask > 127).astype(np.float32)
     body = free_body()
     vertices = skin(body, betas.reshape(-1), orient.reshape(1, 3), pose.reshape(1, 23, 3), transl.reshape(1, 3))[0]
