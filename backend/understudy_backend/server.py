@@ -17,6 +17,7 @@ import zmq
 from understudy_shared.protocol import messages as m
 from understudy_shared.protocol.description import MethodDescription
 from understudy_shared.protocol.security import ServerKeys
+from understudy_shared.protocol.shared_memory import SharedMemory
 from understudy_shared.protocol.wire import PROTOCOL, VersionError, WireError
 
 from . import __version__
@@ -132,8 +133,10 @@ class Server:
         poller.poll(5 if full else 100)
 
     def _receive(self, peer: Peer, user: str, parts: list[zmq.Frame]) -> None:
+        session = self._sessions.get(peer)
+        memory = session.memory if session is not None else None
         try:
-            message, arrays = m.to_server.decode([part.buffer for part in parts])
+            message, arrays = m.to_server.decode([part.buffer for part in parts], memory)
         except VersionError as error:
             named = f" ({error.software})" if error.software else ""
             what = f"the backend speaks protocol {PROTOCOL} ({__version__}), the client protocol {error.theirs}{named}"
@@ -145,7 +148,6 @@ class Server:
         if isinstance(message, m.Hello):
             self._hello(peer, user, message)
             return
-        session = self._sessions.get(peer)
         if session is None:
             self._refuse(peer, "no_session", "say hello first", "")
             return
@@ -163,23 +165,27 @@ class Server:
             self._drop(self._sessions[peer])
         if len(self._sessions) >= SESSIONS:
             self._drop(min(self._sessions.values(), key=lambda s: s.heard))
-        self._sessions[peer] = Session(peer, hello.owner, owner_id(user, hello.owner))
+        offered = hello.memory if self._sockets.is_local(peer) else None
+        memory = SharedMemory.attach(offered) if offered is not None else None
+        self._sessions[peer] = Session(peer, hello.owner, owner_id(user, hello.owner), memory=memory)
         self._welcome_waiting()
 
     def _welcome_waiting(self) -> None:
         if self._methods is None:
             return
-        welcome = m.Welcome(
-            software=__version__,
-            instance=self._instance,
-            methods=tuple(self._methods.values()),
-            device=self._config.device,
-            local=self._sockets.local,
-        )
         for session in self._sessions.values():
-            if not session.welcomed:
-                session.welcomed = True
-                self._post(session, welcome)
+            if session.welcomed:
+                continue
+            session.welcomed = True
+            welcome = m.Welcome(
+                software=__version__,
+                instance=self._instance,
+                methods=tuple(self._methods.values()),
+                device=self._config.device,
+                local=self._sockets.local,
+                memory=session.memory is not None,
+            )
+            self._post(session, welcome)
 
     def _send(self) -> None:
         """Results, then the end of a job that has ended, then credit: as much as each client takes."""
@@ -224,7 +230,8 @@ class Server:
             what = f"the result of frame {index} was lost: {error}"
             self._post(session, m.ErrorReply(code="result_lost", message=what, fix="submit the job again", job=job_id))
             return
-        session.post(m.to_client.encode(m.Result(job=job_id, index=index, meta=meta), arrays), self._sockets)
+        result = m.Result(job=job_id, index=index, meta=meta)
+        session.post(m.to_client.encode(result, arrays, session.memory), self._sockets)
 
     def _tidy(self) -> None:
         """Once a second: silent clients are forgotten, jobs that only wait for such clients are put aside."""

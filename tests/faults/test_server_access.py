@@ -5,14 +5,19 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import zmq
-from running_server import HASTE, SIZE, Client, RunningServer, body, environment
+from running_server import HASTE, PHOTO, SIZE, Client, RunningServer, body, environment
+from understudy_shared.frames import Channel, Frame
 from understudy_shared.job import FrameRange, JobSpec
 from understudy_shared.protocol import events
 from understudy_shared.protocol import messages as m
 from understudy_shared.protocol.security import ClientKeys, load_client_keys, make_keys
+from understudy_shared.protocol.shared_memory import MemoryAddress, SharedMemory
 from understudy_shared.protocol.wire import PROTOCOL, encode
 
 
@@ -162,6 +167,50 @@ def test_short_way_on_the_same_machine(server):
         established = subprocess.run(["ss", "-xH"], capture_output=True, text=True, check=False)
         if established.returncode == 0:
             assert welcome.local.removeprefix("ipc://") in established.stdout
+
+
+def mappings(pid: int) -> int:
+    return Path(f"/proc/{pid}/maps").read_text().count("memfd:understudy")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has anonymous sealed memory")
+def test_memory_is_shared_on_the_same_machine_and_given_back(server):
+    """Frames of a size that travels by memory: each arrives as it was painted; nothing is left when the client goes."""
+    large = (160, 120)
+
+    def picture(number: int) -> Frame:
+        image = np.arange(large[0] * large[1] * 4, dtype=np.uint32) * (number + 1) >> 3
+        return Frame(number, {Channel.RGBA: image.astype(np.uint8).reshape(large[1], large[0], 4)})
+
+    pid = server.process.pid
+    assert mappings(pid) == 0
+    with Client(server.address) as client:
+        assert client.wait(events.Connected).welcome.memory
+        assert mappings(pid) == 1
+        client.run(JobSpec("paint", FrameRange(1, 30), large, seed=5), frames=picture)
+        arrived = client.arrived()
+        assert sorted(result.index for result in arrived) == list(range(1, 31))
+        for result in arrived:
+            painted = picture(result.index).channels[Channel.RGBA].astype(np.int64) + int(PHOTO.flat[0])
+            np.testing.assert_array_equal(result.arrays["rgba"], (painted + result.index + 5) % 256)
+    until = time.monotonic() + 5
+    while mappings(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert mappings(pid) == 0
+
+
+def test_memory_offered_from_afar_is_not_taken(server):
+    """Over TCP a client may be anybody: the numbers that it names are not looked at."""
+    made = SharedMemory.create()
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.linger = 0
+        dealer.connect(server.address)
+        address = made[1] if made is not None else MemoryAddress(1, 1, "00")
+        dealer.send_multipart(encode(m.Hello(owner="x", software="1", memory=address)))
+        assert dealer.poll(20_000)
+        welcome, _ = m.to_client.decode(dealer.recv_multipart())
+        assert isinstance(welcome, m.Welcome) and not welcome.memory
+    assert mappings(server.process.pid) == 0
 
 
 def test_no_socket_files_stay_behind(tmp_path):

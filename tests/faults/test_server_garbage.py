@@ -17,6 +17,7 @@ from running_server import SIZE, Client, RunningServer
 from understudy_shared.job import FrameRange, JobSpec
 from understudy_shared.protocol import events
 from understudy_shared.protocol import messages as m
+from understudy_shared.protocol.shared_memory import MemoryAddress
 from understudy_shared.protocol.wire import encode
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -61,7 +62,7 @@ def samples(owner: str) -> list[list[bytes]]:
 
     image = np.zeros((SIZE[1], SIZE[0], 4), np.uint8)
     every = [
-        (m.Hello(owner=owner, software="1"), {}),
+        (m.Hello(owner=owner, software="1", memory=MemoryAddress(1, 0, "00")), {}),
         (m.Submit(spec=spec, have=(1, 2), conditions={1: "aa"}), {}),
         (m.InputChunk(digest="00" * 32, dtype="uint8", shape=(4, 4), offset=0), {"data": np.zeros(16, np.uint8)}),
         (m.InputChunk(digest="00" * 32, dtype="float64", shape=(1 << 40, 1 << 30), offset=0), {"data": image}),

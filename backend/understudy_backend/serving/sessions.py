@@ -6,6 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from understudy_shared.protocol.shared_memory import SharedMemory
 from understudy_shared.protocol.wire import Part
 
 from ..jobs.job import Job
@@ -59,6 +60,8 @@ class Session:
     """Job and frame to the key of a result that it wants once more."""
     outbox: deque[list[Part]] = field(default_factory=deque)
     gone: bool = False
+    memory: SharedMemory | None = None
+    """Shared with it, if it is on this machine and has offered some."""
 
     def post(self, parts: list[Part], sockets: ServerSockets, *, droppable: bool = False) -> bool:
         """Sends a message now or, unless it is droppable, later; marks the session as gone when it cannot be."""

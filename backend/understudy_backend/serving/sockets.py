@@ -78,6 +78,10 @@ class ServerSockets:
                     break
                 yield (number, name.bytes), _user(parts), parts
 
+    def is_local(self, peer: Peer) -> bool:
+        """Whether the client came by a Unix socket, so is on this machine."""
+        return self._sockets[peer[0]].getsockopt_string(zmq.LAST_ENDPOINT).startswith("ipc://")
+
     def send(self, peer: Peer, parts: list[Part]) -> bool:
         """False if the client does not take it now.
 

@@ -31,8 +31,8 @@ from ..job import JobSpec, with_inputs
 from . import events, messages
 from .link import Link
 from .security import ClientKeys
-from .session import Timing
-from .wire import Part, array_bytes, check_travels, portable
+from .session import Outgoing, Timing
+from .wire import array_bytes, check_travels, portable
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ class Connection:
         self._lock = threading.Lock()
         self._jobs: dict[str, _Job] = {}
         self._up = False
-        self._control: deque[list[Part]] = deque()
-        self._bulk: deque[Iterator[list[Part]]] = deque()
+        self._control: deque[messages.ToServer] = deque()
+        self._bulk: deque[Iterator[Outgoing]] = deque()
         hello = messages.Hello(owner=owner, software=__version__)
         self._link = Link(address, hello, self, keys=keys, timing=timing or Timing())
 
@@ -137,7 +137,7 @@ class Connection:
         with self._lock:
             self._jobs[spec.id] = job
             if self._up:
-                self._control.append(_submit_parts(spec, job))
+                self._control.append(_submit(spec, job))
         self._link.wake()
         return spec.id
 
@@ -168,7 +168,7 @@ class Connection:
                 return True
             del job.want[frame.index]
             job.credit -= 1
-            self._bulk.append(_frame_parts(job_id, frame))
+            self._bulk.append(_frame(job_id, frame))
         self._link.wake()
         return True
 
@@ -178,7 +178,7 @@ class Connection:
             job = self._jobs.setdefault(job_id, _Job(None))
             job.cancelling, job.want = True, {}
             if self._up:
-                self._control.append(messages.to_server.encode(messages.Cancel(job=job_id)))
+                self._control.append(messages.Cancel(job=job_id))
         self._link.wake()
 
     def fetch(self, job_id: str, indices: Iterable[int]) -> None:
@@ -190,14 +190,14 @@ class Connection:
                 job = self._jobs[job_id] = _Job(None, open=False)
             job.fetching |= wanted
             if self._up:
-                self._control.append(_fetch_parts(job_id, wanted))
+                self._control.append(_fetch(job_id, wanted))
         self._link.wake()
 
     def status(self) -> None:
         """Asks how the backend is; `StatusArrived` follows. Dropped while disconnected."""
         with self._lock:
             if self._up:
-                self._control.append(messages.to_server.encode(messages.StatusRequest()))
+                self._control.append(messages.StatusRequest())
         self._link.wake()
 
     # -- what the link calls, in its thread
@@ -208,11 +208,11 @@ class Connection:
             self._up = True
             for job_id, job in self._jobs.items():
                 if job.cancelling:
-                    self._control.append(messages.to_server.encode(messages.Cancel(job=job_id)))
+                    self._control.append(messages.Cancel(job=job_id))
                 elif job.open and job.spec is not None:
-                    self._control.append(_submit_parts(job.spec, job))
+                    self._control.append(_submit(job.spec, job))
                 if job.fetching:
-                    self._control.append(_fetch_parts(job_id, job.fetching))
+                    self._control.append(_fetch(job_id, job.fetching))
         self._tell(events.Connected(welcome))
 
     def link_down(self, event: events.Disconnected) -> None:
@@ -225,17 +225,16 @@ class Connection:
                 job.disconnected()
         self._tell(event)
 
-    def link_outgoing(self) -> list[Part] | None:
+    def link_outgoing(self) -> Outgoing | None:
         """The next message: short ones first, then frames and inputs."""
         with self._lock:
             if self._control:
-                return self._control.popleft()
+                return self._control.popleft(), {}
             source = self._bulk[0] if self._bulk else None
         while source is not None:
-            # Outside the lock: making the parts may copy an array.
-            parts = next(source, None)
-            if parts is not None:
-                return parts
+            outgoing = next(source, None)
+            if outgoing is not None:
+                return outgoing
             with self._lock:
                 if self._bulk and self._bulk[0] is source:
                     self._bulk.popleft()
@@ -291,7 +290,7 @@ class Connection:
         job.accepted = True
         missing = [digest for digest in digests if digest not in job.inputs]
         if not missing:
-            self._bulk.extend(_input_parts(digest, job.inputs[digest]) for digest in digests)
+            self._bulk.extend(_input(digest, job.inputs[digest]) for digest in digests)
             return None
         names = [name for name, digest in job.spec.inputs.items() if digest in missing] if job.spec else []
         job.end()
@@ -330,23 +329,22 @@ def _take_result(message: messages.Result, arrays: dict[str, NDArray], job: _Job
     return events.ResultArrived(message.job, message.index, arrays, message.meta)
 
 
-def _submit_parts(spec: JobSpec, job: _Job) -> list[Part]:
-    have = tuple(sorted(job.delivered))
-    return messages.to_server.encode(messages.Submit(spec=spec, have=have, conditions=job.conditions))
+def _submit(spec: JobSpec, job: _Job) -> messages.Submit:
+    return messages.Submit(spec=spec, have=tuple(sorted(job.delivered)), conditions=job.conditions)
 
 
-def _fetch_parts(job_id: str, indices: set[int]) -> list[Part]:
-    return messages.to_server.encode(messages.Fetch(job=job_id, indices=tuple(sorted(indices))))
+def _fetch(job_id: str, indices: set[int]) -> messages.Fetch:
+    return messages.Fetch(job=job_id, indices=tuple(sorted(indices)))
 
 
-def _frame_parts(job_id: str, frame: Frame) -> Iterator[list[Part]]:
+def _frame(job_id: str, frame: Frame) -> Iterator[Outgoing]:
     arrays = {str(channel): array for channel, array in frame.channels.items()}
-    yield messages.to_server.encode(messages.FrameData(job=job_id, index=frame.index), arrays)
+    yield messages.FrameData(job=job_id, index=frame.index), arrays
 
 
-def _input_parts(digest: str, array: NDArray) -> Iterator[list[Part]]:
+def _input(digest: str, array: NDArray) -> Iterator[Outgoing]:
     data = array_bytes(array)
     # An empty array still takes one (empty) piece.
     for offset in range(0, max(data.size, 1), CHUNK_BYTES):
         chunk = messages.InputChunk(digest=digest, dtype=array.dtype.name, shape=array.shape, offset=offset)
-        yield messages.to_server.encode(chunk, {"data": data[offset : offset + CHUNK_BYTES]})
+        yield chunk, {"data": data[offset : offset + CHUNK_BYTES]}

@@ -23,6 +23,7 @@ import msgspec
 
 from ..job import JobSpec
 from .description import MethodDescription
+from .shared_memory import MemoryAddress
 from .wire import Codec
 
 MAX_FRAMES = 100_000
@@ -39,6 +40,8 @@ class Hello(Message, frozen=True, tag="hello"):
     owner: str
     """Whose jobs these are. Without CURVE it should be long and random: who knows it, is it."""
     software: str
+    memory: MemoryAddress | None = None
+    """Memory that the client would share, if the backend is on its machine."""
 
 
 class Submit(Message, frozen=True, tag="submit"):
@@ -105,6 +108,8 @@ class Welcome(Message, frozen=True, tag="welcome"):
     device: str
     local: str = ""
     """Address of the same backend for clients on the same machine (faster); empty if there is none."""
+    memory: bool = False
+    """Whether the memory that the client offered is shared now: arrays may lie in it, both ways."""
 
 
 class NeedInputs(Message, frozen=True, tag="need"):

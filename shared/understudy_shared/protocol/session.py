@@ -1,5 +1,7 @@
 """One session with a backend: a DEALER socket from its hello to its end, with heartbeats and deadlines.
 
+A session over a Unix socket offers shared memory, too, since its other end is on the same machine.
+
 Used by `link.Link`, in its thread.
 """
 
@@ -9,20 +11,26 @@ import contextlib
 import socket as sockets
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import zmq
 from numpy.typing import NDArray
 from zmq.utils.monitor import recv_monitor_message
 
 from .events import Disconnected
-from .messages import Bye, ErrorReply, Hello, Ping, Pong, ToClient, Welcome, to_client, to_server
+from .messages import Bye, ErrorReply, Hello, Ping, Pong, ToClient, ToServer, Welcome, to_client, to_server
 from .security import ClientKeys, secure_client
+from .shared_memory import SharedMemory
 from .wire import Part, VersionError, WireError, bound
 
 MESSAGES_IN_FLIGHT = 8
 """High-water mark of the socket, each way."""
+
+Outgoing = tuple[ToServer, Mapping[str, NDArray]]
+"""A message and the arrays beside it, which must not change until it is sent."""
 
 _REFUSED = zmq.Event.HANDSHAKE_FAILED_AUTH | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
 _GONE = zmq.Event.DISCONNECTED
@@ -56,7 +64,7 @@ class Listener(Protocol):
         """It says something."""
         ...
 
-    def link_outgoing(self) -> list[Part] | None:
+    def link_outgoing(self) -> Outgoing | None:
         """The next message to send, or None; asked again once it is sent."""
         ...
 
@@ -98,6 +106,7 @@ class Session:
         self._poller.register(self._bell, zmq.POLLIN)
         self._heard = self._said = time.monotonic()
         self._received: list[tuple[ToClient, dict[str, NDArray]]] = []
+        self._memory: SharedMemory | None = None
         try:
             self._socket.connect(address)
         except zmq.ZMQError as error:
@@ -111,6 +120,19 @@ class Session:
         A backend that has just started may need a minute to learn its methods: it is waited for as long as it answers
         pings, each within `deadline` seconds.
         """
+        offered = SharedMemory.create() if self.address.startswith("ipc://") else None
+        try:
+            if offered is not None:
+                hello = msgspec.structs.replace(hello, memory=offered[1])
+            welcome = self._greet(hello, deadline)
+        finally:
+            if offered is not None:
+                SharedMemory.forget(offered[1])
+        if welcome is not None and welcome.memory and offered is not None:
+            self._memory = offered[0]
+        return welcome
+
+    def _greet(self, hello: Hello, deadline: float) -> Welcome | None:
         sent = False
         while not self._closing.is_set():
             writable = self._step(want_to_send=not sent)
@@ -129,7 +151,7 @@ class Session:
         """Moves messages both ways until the session is lost or closing is set; then sends what is left to send."""
         pending: list[Part] | None = None
         while not self._closing.is_set():
-            pending = pending or listener.link_outgoing()
+            pending = pending or self._next(listener)
             writable = self._step(want_to_send=pending is not None)
             if writable and pending and self._send(pending):
                 pending = None
@@ -143,6 +165,10 @@ class Session:
                     self._heard = time.monotonic()  # our own slowness is not the backend's silence
             self._beat(self._timing.deadline)
         self._farewell(listener, pending)
+
+    def _next(self, listener: Listener) -> list[Part] | None:
+        outgoing = listener.link_outgoing()
+        return to_server.encode(*outgoing, self._memory) if outgoing is not None else None
 
     def close(self) -> None:
         """Ends the socket; what is not sent is dropped."""
@@ -173,7 +199,7 @@ class Session:
                 break
             self._heard = time.monotonic()
             try:
-                self._received.append(to_client.decode([part.buffer for part in parts]))
+                self._received.append(to_client.decode([part.buffer for part in parts], self._memory))
             except VersionError as error:
                 raise Lost(
                     Disconnected(str(error), "install the same version on both sides", code="version", final=True)
@@ -222,7 +248,7 @@ class Session:
         # Half a second for the last words (a cancel, say): frames that are still queued are wanted again later.
         until = time.monotonic() + 0.5
         last: list[list[Part]] = [pending] if pending else []
-        while time.monotonic() < until and (parts := last.pop() if last else listener.link_outgoing()):
+        while time.monotonic() < until and (parts := last.pop() if last else self._next(listener)):
             if not self._socket.poll(100, zmq.POLLOUT) or not self._send(parts):
                 return
         self._send(to_server.encode(Bye()))

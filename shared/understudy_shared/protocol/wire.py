@@ -5,6 +5,9 @@ A message on the wire is a ZeroMQ multipart message:
     part 0   JSON: {"protocol": 1, "body": {...}, "arrays": [{"name", "dtype", "shape"}, ...]}
     part 1…  the bytes of each array, C order, little endian, sent and received without a copy
 
+Between two processes of one machine the arrays may lie in shared memory instead (see `shared_memory`); the header then
+names the slot, and part 0 is all there is.
+
 The header is JSON because it has no length prefixes: a hostile header cannot ask for more memory than it has bytes.
 Buffers are checked against the header before an array is made of them; nothing is ever unpickled.
 
@@ -23,6 +26,8 @@ import msgspec
 import numpy as np
 import zmq
 from numpy.typing import NDArray
+
+from .shared_memory import SLOT_BYTES, SharedMemory, spans
 
 PROTOCOL = 1
 """Changes whenever an old and a new end could misunderstand each other."""
@@ -80,6 +85,8 @@ class Header(msgspec.Struct, frozen=True):
     protocol: int
     body: msgspec.Raw
     arrays: tuple[ArrayMeta, ...] = ()
+    slot: int | None = None
+    """Where the arrays lie in shared memory; None if they follow as parts."""
 
 
 _header_decoder = msgspec.json.Decoder(Header)
@@ -98,39 +105,48 @@ class Codec(Generic[M]):
         self.limits = limits or Limits()
         self._decoder: msgspec.json.Decoder[M] = msgspec.json.Decoder(types)
 
-    def decode(self, parts: Sequence[Part]) -> tuple[M, dict[str, NDArray]]:
-        """The message and its arrays: read-only views of the parts.
+    def decode(self, parts: Sequence[Part], memory: SharedMemory | None = None) -> tuple[M, dict[str, NDArray]]:
+        """The message and its arrays: read-only views of the parts, or of the memory shared with the sender.
 
         Raises:
             VersionError: the other end speaks another protocol.
             WireError: anything else that is wrong with it.
         """
         header = _read_header(parts, self.limits)
+        buffers = parts[1:] if header.slot is None else _in_slot(header, memory, len(parts), self.limits)
         try:
             message = self._decoder.decode(header.body)
         except (msgspec.MsgspecError, ValueError, RecursionError, OverflowError) as error:
             raise WireError(f"the message cannot be read: {_one_line(error)}") from None
-        return message, _read_arrays(header.arrays, parts[1:], self.limits)
+        return message, _read_arrays(header.arrays, buffers, self.limits)
 
     @staticmethod
-    def encode(message: msgspec.Struct, arrays: Mapping[str, NDArray] | None = None) -> list[Part]:
+    def encode(
+        message: msgspec.Struct, arrays: Mapping[str, NDArray] | None = None, memory: SharedMemory | None = None
+    ) -> list[Part]:
         """The parts of a message. The arrays must not change until they are sent: contiguous ones are not copied.
+
+        Args:
+            memory: shared with the receiver. Arrays are put there if there is room.
 
         Raises:
             WireError: an array of a type that does not travel.
         """
-        return encode(message, arrays)
+        return encode(message, arrays, memory)
 
 
-def encode(message: msgspec.Struct, arrays: Mapping[str, NDArray] | None = None) -> list[Part]:
+def encode(
+    message: msgspec.Struct, arrays: Mapping[str, NDArray] | None = None, memory: SharedMemory | None = None
+) -> list[Part]:
     """See `Codec.encode`; encoding needs to know no message types."""
     metas, buffers = [], []
     for name, array in (arrays or {}).items():
         array = portable(array)
         metas.append(ArrayMeta(name, array.dtype.name, array.shape))
-        buffers.append(array_bytes(array).data)
-    header = Header(PROTOCOL, msgspec.Raw(_encoder.encode(message)), tuple(metas))
-    return [_encoder.encode(header), *buffers]
+        buffers.append(array_bytes(array))
+    slot = memory.put(buffers) if memory is not None else None
+    header = _encoder.encode(Header(PROTOCOL, msgspec.Raw(_encoder.encode(message)), tuple(metas), slot))
+    return [header, *(buffer.data for buffer in buffers)] if slot is None else [header]
 
 
 def portable(array: NDArray) -> NDArray:
@@ -162,15 +178,10 @@ def array_from(meta: ArrayMeta, part: Part) -> NDArray:
     Raises:
         WireError: type, shape and bytes do not fit together.
     """
-    if meta.dtype not in DTYPES:
-        raise WireError(f"an array of type {meta.dtype[:40]!r} does not travel")
-    if len(meta.shape) > MAX_DIMENSIONS or any(n < 0 for n in meta.shape):
-        raise WireError("an array has an impossible shape")
-    dtype = np.dtype(meta.dtype).newbyteorder("<")
     view = memoryview(part)
-    # Python's integers do not overflow, so no product of dimensions can pass for a small number.
-    if math.prod(meta.shape) * dtype.itemsize != view.nbytes:
+    if _byte_count(meta) != view.nbytes:
         raise WireError("an array's shape does not fit its bytes")
+    dtype = np.dtype(meta.dtype).newbyteorder("<")
     if any(n > np.iinfo(np.int64).max for n in meta.shape):
         raise WireError("an array has an impossible shape")
     try:
@@ -180,6 +191,15 @@ def array_from(meta: ArrayMeta, part: Part) -> NDArray:
     if array.flags.writeable:
         array.flags.writeable = False
     return array
+
+
+def _byte_count(meta: ArrayMeta) -> int:
+    if meta.dtype not in DTYPES:
+        raise WireError(f"an array of type {meta.dtype[:40]!r} does not travel")
+    if len(meta.shape) > MAX_DIMENSIONS or any(n < 0 for n in meta.shape):
+        raise WireError("an array has an impossible shape")
+    # Python's integers do not overflow, so no product of dimensions can pass for a small number.
+    return math.prod(meta.shape) * np.dtype(meta.dtype).itemsize
 
 
 def bound(socket: zmq.Socket, *, messages: int, limits: Limits | None = None) -> None:
@@ -216,6 +236,18 @@ def _read_arrays(metas: Sequence[ArrayMeta], buffers: Sequence[Part], limits: Li
     if len(arrays) != len(metas):
         raise WireError("two arrays of one message have the same name")
     return arrays
+
+
+def _in_slot(header: Header, memory: SharedMemory | None, parts: int, limits: Limits) -> list[Part]:
+    if memory is None or parts != 1 or len(header.arrays) > limits.arrays:
+        raise WireError("arrays in shared memory, where there is none")
+    ends = spans([_byte_count(meta) for meta in header.arrays])
+    if not ends or ends[-1][1] > SLOT_BYTES:
+        raise WireError("arrays that do not fit into shared memory")
+    content = memory.take(header.slot) if header.slot is not None else None
+    if content is None:
+        raise WireError("arrays in a place of the shared memory where nothing was put")
+    return [content[first:last] for first, last in ends]
 
 
 def _software(body: msgspec.Raw) -> str:
