@@ -48,6 +48,7 @@ def fit(
     focal: float = FOCAL,
     body: BodyModel | None = None,
     weights: FitWeights | None = None,
+    keep_shape: bool = False,
     progress: Callable[[float, str], None] = lambda fraction, stage: None,
 ) -> FitResult:
     """Fits the body to a photo.
@@ -61,6 +62,7 @@ def fit(
         focal: focal length over the photo's longer side; of no effect with `start`.
         body: the free body when absent.
         weights: how the terms are weighed.
+        keep_shape: leaves the shape as `start` has it, such as one shape for all frames of a clip.
         progress: called with a fraction in [0, 1] and a short text; what it raises ends the fit.
 
     Raises:
@@ -81,7 +83,7 @@ def fit(
         body, matches, points, landmarks, mask, small, guess, weights or FitWeights(), corrected=start is not None
     )
     unknowns = objective.unknowns()
-    _minimise(objective, unknowns, iterations, corrected=start is not None, progress=progress)
+    _minimise(objective, unknowns, iterations, corrected=start is not None, keep_shape=keep_shape, progress=progress)
     estimate = objective.estimate(unknowns, camera)
     if start is None:
         estimate = _put_on_floor(body, estimate, float(unknowns.pitch.detach()))
@@ -102,6 +104,7 @@ def _minimise(
     iterations: int,
     *,
     corrected: bool,
+    keep_shape: bool,
     progress: Callable[[float, str], None],
 ) -> None:
     stages = STAGES[2:] if corrected else STAGES
@@ -109,7 +112,13 @@ def _minimise(
     done = 0
     for number, (share, shape, with_outline) in enumerate(stages):
         count = round(iterations * share / total)
-        moving = [unknowns.turn, unknowns.pose, unknowns.transl, unknowns.pitch, *([unknowns.betas] if shape else [])]
+        moving = [
+            unknowns.turn,
+            unknowns.pose,
+            unknowns.transl,
+            unknowns.pitch,
+            *([unknowns.betas] if shape and not keep_shape else []),
+        ]
         rate = 0.02 if number or corrected else 0.04
         optimiser = torch.optim.Adam(moving, lr=rate, betas=(0.9, 0.98))
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, count), eta_min=rate * 0.1)
