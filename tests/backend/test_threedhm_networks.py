@@ -1,5 +1,7 @@
 """3DHM's two stages: what must hold whatever the weights, for our small networks and for Stable Diffusion's layout."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,15 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from understudy_backend.methods.contract import MethodError
 from understudy_backend.models.threedhm import denoising, latents, networks
 from understudy_backend.models.threedhm.infilling import complete_texture, merge, working_size
-from understudy_backend.models.threedhm.rendering import BATCH, FrameRenderer, fit_person, keep_surface
-from understudy_backend.weights.threedhm import load_infill, load_render, save_prompt
+from understudy_backend.models.threedhm.rendering import (
+    BATCH,
+    BodyFrame,
+    FrameRenderer,
+    Noise,
+    fit_person,
+    keep_surface,
+)
+from understudy_backend.weights.threedhm import load_infill, load_render, save_prompt, save_steps
 
 TINY = networks.NetworkConfig(latent_channels=4, unet_channels=(16, 32, 32), image_size=128)
 
@@ -178,14 +187,20 @@ def test_generated_texels_meet_the_photographed_tone() -> None:
 
 
 @pytest.mark.parametrize("layout", ["ours", "stable_diffusion"])
-@pytest.mark.parametrize("size", [(64, 64), (72, 120)])
+@pytest.mark.parametrize(
+    ("size", "window", "noise"),
+    [((64, 64), None, "fixed"), ((72, 120), None, "independent"), ((72, 120), (64, 96), "surface")],
+)
 def test_frames_do_not_depend_on_their_batch(
-    layout: str, size: tuple[int, int], request: pytest.FixtureRequest
+    layout: str, size: tuple[int, int], window: tuple[int, int] | None, noise: Noise, request: pytest.FixtureRequest
 ) -> None:
     model = load_render(request.getfixturevalue(layout) / "render")
-    renderer = FrameRenderer(model, person(), size, seed=1, steps=2, detail=1.0)
+    if window is not None:
+        model = replace(model, window=window)
+    renderer = FrameRenderer(model, person(), size, seed=1, steps=2, detail=1.0, noise=noise)
     rng = np.random.default_rng(1)
-    bodies = [rng.integers(0, 255, (size[1], size[0], 4), np.uint8) for _ in range(BATCH)]
+    uv = rng.random((size[1], size[0], 2), np.float32)
+    bodies = [BodyFrame(i, rng.integers(0, 255, (size[1], size[0], 4), np.uint8), uv) for i in range(BATCH)]
     together = renderer.render(bodies)
     assert together[0].shape == (size[1], size[0], 4)
     for body, frame in zip(bodies, together, strict=True):
@@ -194,11 +209,23 @@ def test_frames_do_not_depend_on_their_batch(
     assert np.array_equal(np.stack(backwards[::-1]), np.stack(together))
 
 
+def test_the_window_of_the_weights_is_read_and_checked(ours: Path) -> None:
+    assert load_render(ours / "render").window is None
+    save_steps(3, ours / "render", (64, 96))
+    model = load_render(ours / "render")
+    assert (model.steps, model.window) == (3, (64, 96))
+    for wrong in ({"steps": 3, "window": [60, 96]}, {"steps": 0}, {"steps": 3, "window": [32]}, [], {"steps": "x"}):
+        (ours / "render" / "sampling.json").write_text(json.dumps(wrong))
+        with pytest.raises(MethodError, match=r"sampling\.json does not say") as error:
+            load_render(ours / "render")
+        assert error.value.code == "bad_weights"
+
+
 def test_the_photo_reaches_the_frame(ours: Path) -> None:
     model = load_render(ours / "render")
     body = person(64, 64)
     frames = [
-        FrameRenderer(model, photo, (64, 64), seed=1, steps=2, detail=0.0).render([body])[0]
+        FrameRenderer(model, photo, (64, 64), seed=1, steps=2, detail=0.0).render([BodyFrame(1, body)])[0]
         for photo in (person(), 255 - person() * np.array([1, 1, 1, 0], np.uint8))
     ]
     assert not np.array_equal(*frames)

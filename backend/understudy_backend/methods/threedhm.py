@@ -17,7 +17,7 @@ from understudy_shared.protocol.description import MethodDescription, NeedDescri
 
 from understudy_backend.methods.contract import MethodError, Result, Task
 from understudy_backend.methods.params import describe, setting
-from understudy_backend.models.threedhm.rendering import BATCH, FrameRenderer
+from understudy_backend.models.threedhm.rendering import BATCH, BodyFrame, FrameRenderer, Noise
 from understudy_backend.models.threedhm.stages import Render
 from understudy_backend.texture.render import render_body
 from understudy_backend.weights.locations import weights_folder
@@ -37,6 +37,13 @@ class RenderParams(msgspec.Struct, frozen=True):
     detail: Annotated[
         float, setting("Detail", "How much of the texture's fine detail is kept where the body is bare.", ge=0, le=1)
     ] = 1.0  # fmt: skip
+    noise: Annotated[
+        Noise,
+        setting(
+            "Noise",
+            "What is made up follows the body's surface, stays fixed in the picture, or is new in every frame.",
+        ),
+    ] = "surface"
     weights: Annotated[str, setting("Weights", "Name of the set of weights.")] = "small"
 
 
@@ -102,6 +109,7 @@ class ThreeDHM:
                 seed=task.spec.seed,
                 steps=params.steps or model.steps,
                 detail=params.detail,
+                noise=params.noise,
             )
         except ValueError as error:
             raise MethodError(f"{error}", code="bad_input", fix="Fit the photo again.") from error
@@ -126,8 +134,8 @@ def cut_out(photo: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uin
     return np.dstack([photo[..., :3], mask])
 
 
-def intermediate(frame: Frame, texture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The textured body (H, W, 4) uint8 sRGB of a frame: Blender's picture if it came with one, else rasterised here.
+def intermediate(frame: Frame, texture: NDArray[np.uint8], size: tuple[int, int]) -> BodyFrame:
+    """The textured body of a frame, uint8 sRGB: Blender's picture if it came with one, else rasterised here.
 
     Raises:
         MethodError: the frame holds neither, or a picture of another size.
@@ -142,9 +150,10 @@ def intermediate(frame: Frame, texture: NDArray[np.uint8], size: tuple[int, int]
                 fix="Render the frames at the job's size.",
             )
         if image.dtype == np.uint8:
-            return np.asarray(image, np.uint8)
+            return BodyFrame(frame.index, np.asarray(image, np.uint8))
         colour = linear_to_srgb(image[..., :3].astype(np.float32))
-        return (np.dstack([colour, np.clip(image[..., 3:], 0, 1)]) * 255 + 0.5).astype(np.uint8)
+        rgba = (np.dstack([colour, np.clip(image[..., 3:], 0, 1)]) * 255 + 0.5).astype(np.uint8)
+        return BodyFrame(frame.index, rgba)
     lacking = [c.value for c in GEOMETRY if c not in channels]
     if lacking:
         raise MethodError(
@@ -161,4 +170,5 @@ def intermediate(frame: Frame, texture: NDArray[np.uint8], size: tuple[int, int]
             fix="Use the body that Understudy creates.",
         )
     k, extrinsics = channels[Channel.INTRINSICS], channels[Channel.EXTRINSICS]
-    return render_body(vertices, body, texture, k, extrinsics, size)[Channel.RGBA]
+    parts = render_body(vertices, body, texture, k, extrinsics, size)
+    return BodyFrame(frame.index, parts[Channel.RGBA], parts[Channel.UV])

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+import msgspec
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
@@ -23,15 +24,23 @@ from torch import Tensor
 
 from understudy_backend.methods.contract import MethodError
 from understudy_backend.models.threedhm.denoising import INFILL_PROMPT, RENDER_PROMPT
+from understudy_backend.models.threedhm.latents import size_multiple
 from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencoder
 from understudy_backend.models.threedhm.stages import Infill, Render
+
+
+class _Sampling(msgspec.Struct, frozen=True):
+    """sampling.json, beside a stage's weights."""
+
+    steps: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 25
+    """Enough for Stable Diffusion."""
+    window: tuple[int, int] | None = None
+
 
 T = TypeVar("T", bound=torch.nn.Module)
 
 PROMPT_FILE = "prompt.safetensors"
 SAMPLING_FILE = "sampling.json"
-USUAL_STEPS = 25
-"""Denoising steps where the weights do not say: enough for Stable Diffusion."""
 
 
 def load_infill(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Infill:
@@ -50,7 +59,7 @@ def load_infill(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.fl
             fix="Choose an inpainting model (noisy latents, mask and masked latents).",
         )
     prompt = _prompt(folder, INFILL_PROMPT, device, dtype)
-    return Infill(vae, unet, _scheduler(folder), prompt, _steps(folder))
+    return Infill(vae, unet, _scheduler(folder), prompt, _sampling(folder).steps)
 
 
 def load_render(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Render:
@@ -71,7 +80,25 @@ def load_render(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.fl
             fix="Use a branch that was trained for 3DHM with this VAE; other ControlNets do not fit.",
         )
     prompt = _prompt(folder, RENDER_PROMPT, device, dtype)
-    return Render(vae, unet, branch, _scheduler(folder), prompt, _steps(folder))
+    multiple = size_multiple(vae) * 2 ** (len(unet.config["block_out_channels"]) - 1)
+    sampling = _sampling(folder)
+    if sampling.window and (min(sampling.window) < multiple or any(side % multiple for side in sampling.window)):
+        raise _bad_sampling(folder, f"a window of multiples of {multiple} pixels")
+    return Render(vae, unet, branch, _scheduler(folder), prompt, sampling.steps, sampling.window)
+
+
+def load_base(
+    folder: Path, prompt: str, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[AutoencoderKL | PatchAutoencoder, UNet2DConditionModel, DDIMScheduler, Tensor]:
+    """Loads what a stage is before any training of ours, such as Stable Diffusion: autoencoder, UNet, schedule, and the
+    embedding of `prompt`.
+
+    Raises:
+        MethodError: a part is missing or cannot be read, with its path.
+    """
+    vae = _load(_vae_kind(_vae_folder(folder)), _vae_folder(folder), device, dtype)
+    unet = _load(UNet2DConditionModel, folder / "unet", device, dtype)
+    return vae, unet, _scheduler(folder), _prompt(folder, prompt, device, dtype)
 
 
 def save_prompt(embedding: Tensor, folder: Path) -> None:
@@ -80,10 +107,11 @@ def save_prompt(embedding: Tensor, folder: Path) -> None:
     save_file({"prompt": embedding.contiguous()}, folder / PROMPT_FILE)
 
 
-def save_steps(steps: int, folder: Path) -> None:
-    """Notes with a stage's weights how many denoising steps suit them."""
+def save_steps(steps: int, folder: Path, window: tuple[int, int] | None = None) -> None:
+    """Notes with a stage's weights how many denoising steps suit them and, for stage 2, the person's window (width,
+    height) that they were trained on, if any (see `Render.window`)."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SAMPLING_FILE).write_text(json.dumps({"steps": steps}) + "\n")
+    (folder / SAMPLING_FILE).write_bytes(msgspec.json.encode(_Sampling(steps, window)) + b"\n")
 
 
 def missing_parts(folder: Path, *, stage: str) -> list[Path]:
@@ -138,16 +166,19 @@ def _scheduler(folder: Path) -> DDIMScheduler:
     return scheduler
 
 
-def _steps(folder: Path) -> int:
+def _sampling(folder: Path) -> _Sampling:
     path = folder / SAMPLING_FILE
     if not path.is_file():
-        return USUAL_STEPS
+        return _Sampling()
     try:
-        return min(max(int(json.loads(path.read_text())["steps"]), 1), 1000)
-    except (ValueError, KeyError, TypeError) as error:
-        raise MethodError(
-            f"{path} does not say how many steps", code="bad_weights", fix='Write {"steps": 25} into it.'
-        ) from error
+        return msgspec.json.decode(path.read_bytes(), type=_Sampling)
+    except msgspec.MsgspecError:
+        raise _bad_sampling(folder, "how many steps") from None
+
+
+def _bad_sampling(folder: Path, what: str) -> MethodError:
+    path = folder / SAMPLING_FILE
+    return MethodError(f"{path} does not say {what}", code="bad_weights", fix='Write {"steps": 25} into it.')
 
 
 @torch.no_grad()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import Literal
+
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import avg_pool2d, interpolate
 
 from understudy_backend.models.threedhm.denoising import predict_render, sample, seeded_noise
+from understudy_backend.models.threedhm.framing import Box, background, cut, paste, person_box, pixels
 from understudy_backend.models.threedhm.latents import (
     BACKGROUND,
     compose,
@@ -19,6 +24,7 @@ from understudy_backend.models.threedhm.latents import (
     has_alpha,
     size_multiple,
 )
+from understudy_backend.models.threedhm.noise import SurfaceNoise
 from understudy_backend.models.threedhm.stages import Render
 
 BATCH = 4
@@ -30,57 +36,108 @@ SURENESS = 3.0
 """Contrast of the frame's alpha around the body: below a third is nothing, above two thirds is the person."""
 
 
+Noise = Literal["surface", "fixed", "independent"]
+"""Where the noise comes from: anchored to the body's surface (see `noise`), the same for every frame, or new for each
+(as in the paper)."""
+
+
+@dataclass(frozen=True)
+class BodyFrame:
+    """What stage 2 is told of one frame."""
+
+    index: int
+    """The frame's number."""
+    rgba: NDArray[np.uint8]
+    """(H, W, 4), straight alpha: the textured body as the camera sees it."""
+    uv: NDArray[np.float32] | None = None
+    """(H, W, 2), texture coordinates of the surface in each pixel; None where they are not known."""
+
+
 class FrameRenderer:
     """Stage 2 for one job: what all frames share (photo, noise) is prepared once."""
 
     def __init__(
-        self, model: Render, photo: NDArray[np.uint8], size: tuple[int, int], *, seed: int, steps: int, detail: float
+        self,
+        model: Render,
+        photo: NDArray[np.uint8],
+        size: tuple[int, int],
+        *,
+        seed: int,
+        steps: int,
+        detail: float,
+        noise: Noise = "surface",
     ) -> None:
         """Args:
         model: stage 2.
         photo: (H, W, 4) uint8, straight alpha: the person cut out.
         size: (width, height) of the frames in pixels.
-        seed: of the noise, which all frames of a job share, so that what is made up does not flicker.
+        seed: of the noise.
         steps: denoising steps.
         detail: from 0 to 1, how much of the texture's own surface is put back; see `keep_surface`.
+        noise: where it comes from. A frame without UV has fixed noise in place of the surface's.
         """
         self.model, self.size, self.steps, self.detail = model, size, steps, detail
-        self._padding = _padding(size, _frame_multiple(model))
-        framed = fit_person(photo, size)
-        self._photo = encode(model.vae, self._prepare(framed[None]))
-        self._noise = seeded_noise(seed, (1, *self._photo.shape[1:])).to(self._photo)
+        multiple = _frame_multiple(model)
+        self._window = model.window or (size[0] + -size[0] % multiple, size[1] + -size[1] % multiple)
+        self._background = background(BACKGROUND).to(model.prompt)
+        framed = fit_person(photo, model.window or size)
+        whole = Box(0, 0, *self._window)
+        self._photo = encode(model.vae, self._cut(compose(self._tensor(framed)[None])[0], whole)[None])
+        self._noise, self._seed, self._shape = noise, seed, (1, *self._photo.shape[1:])
+        cell = size_multiple(model.vae)
+        self._surface = SurfaceNoise(seed, self._shape[1], cell, 1 << round(math.log2(max(self._window))))
 
     @torch.no_grad()
-    def render(self, bodies: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-        """Up to `BATCH` intermediate frames (H, W, 4) uint8 to finished ones of the same kind."""
-        if not 0 < len(bodies) <= BATCH:
+    def render(self, frames: list[BodyFrame]) -> list[NDArray[np.uint8]]:
+        """Up to `BATCH` intermediate frames to finished ones, (H, W, 4) uint8, straight alpha."""
+        if not 0 < len(frames) <= BATCH:
             raise ValueError(f"between 1 and {BATCH} frames at a time")
-        stack = np.stack(bodies + [bodies[-1]] * (BATCH - len(bodies)))
-        image = self._prepare(stack)
+        boxes = [self._box(frame.rgba) for frame in frames]
+        bodies = [compose(self._tensor(frame.rgba)[None])[0] for frame in frames]
+        windows = [self._cut(body, box) for body, box in zip(bodies, boxes, strict=True)]
+        noises = [self._noise_of(frame, box) for frame, box in zip(frames, boxes, strict=True)]
+        fill = BATCH - len(frames)
+        image = torch.stack(windows + windows[-1:] * fill).contiguous(memory_format=torch.channels_last)
         body = encode(self.model.vae, image)
         condition = torch.cat([body, self._photo.expand_as(body)], 1)
         latents = sample(
             lambda noisy, t: predict_render(self.model.unet, self.model.branch, noisy, t, condition, self.model.prompt),
             self.model.scheduler,
-            self._noise.expand_as(body),
+            torch.cat(noises + noises[-1:] * fill).to(body),
             self.steps,
         )
         result = decode(self.model.vae, latents)
-        rgba = decompose(result) if has_alpha(self.model.vae) else _key(result, image[:, 3:])
-        if self.detail > 0:
-            kept = keep_surface(decompose(image), rgba)
-            rgba = rgba + self.detail * (kept - rgba)
-        width, height = self.size
-        rows = rgba[: len(bodies), :, :height, :width].permute(0, 2, 3, 1).float().cpu().numpy()
-        return [(row * 255 + 0.5).astype(np.uint8) for row in rows]
+        if not has_alpha(self.model.vae):
+            result = _key(result, image[:, 3:])
+        return [self._finish(*parts) for parts in zip(bodies, result, boxes, strict=False)]
 
-    def _prepare(self, rgba: NDArray[np.uint8]) -> Tensor:
-        """Images (N, H, W, 4) as the VAE wants them, padded with background to a multiple of a latent cell."""
-        image = compose(torch.from_numpy(rgba).permute(0, 3, 1, 2).to(self.model.prompt) / 255)
-        right, bottom = self._padding
-        colour = pad(image[:, :3], (0, right, 0, bottom), value=2 * BACKGROUND - 1)
-        alpha = pad(image[:, 3:], (0, right, 0, bottom), value=-1.0)
-        return torch.cat([colour, alpha], 1).contiguous(memory_format=torch.channels_last)
+    def _tensor(self, rgba: NDArray[np.uint8]) -> Tensor:
+        return torch.tensor(rgba).permute(2, 0, 1).to(self.model.prompt) / 255
+
+    def _box(self, rgba: NDArray[np.uint8]) -> Box:
+        """The person's window, or the whole frame with room to a multiple of what the networks take."""
+        if self.model.window is None:
+            return Box(0, 0, *self._window)
+        return person_box(rgba[..., 3], self._window)
+
+    def _cut(self, composed: Tensor, box: Box) -> Tensor:
+        return cut(composed, box, self._window, self._background)
+
+    def _noise_of(self, frame: BodyFrame, box: Box) -> Tensor:
+        if self._noise == "independent":
+            return seeded_noise((self._seed * 1_000_003 + frame.index + 1) % (1 << 62), self._shape)
+        if self._noise == "fixed" or frame.uv is None:
+            return seeded_noise(self._seed, self._shape)
+        rows, columns, inside = pixels(box, self._window, self.size)
+        uv, cover = frame.uv[rows[:, None], columns], frame.rgba[rows[:, None], columns, 3] > 127
+        return self._surface.latent(uv, cover & inside)
+
+    def _finish(self, body: Tensor, result: Tensor, box: Box) -> NDArray[np.uint8]:
+        rgba = decompose(paste(result, box, self.size, self._background)[None])
+        if self.detail > 0:
+            scale = (box.bottom - box.top) / self._window[1]
+            rgba = rgba + self.detail * (keep_surface(decompose(body[None]), rgba, scale) - rgba)
+        return (rgba[0].permute(1, 2, 0).float().cpu().numpy() * 255 + 0.5).astype(np.uint8)
 
 
 def fit_person(photo: NDArray[np.uint8], size: tuple[int, int], margin: float = 0.04) -> NDArray[np.uint8]:
@@ -106,17 +163,20 @@ def fit_person(photo: NDArray[np.uint8], size: tuple[int, int], margin: float = 
     return out
 
 
-def keep_surface(body: Tensor, frame: Tensor) -> Tensor:
+def keep_surface(body: Tensor, frame: Tensor, scale: float = 1.0) -> Tensor:
     """Puts the textured body back into a finished frame, both (N, 4, H, W) in [0, 1] with straight alpha.
 
     Networks as small as ours paint tone and shape, not faces and seams; the texture has those, sampled from the photo,
     and geometry knows where the body is. So the body keeps its own fine structure and its outline, and takes the
     frame's coarse tone: light, and the shade of cloth and hair. Around the body the frame adds what it is sure of.
+
+    Args:
+        scale: pixels of these pictures per pixel that the networks saw.
     """
     cover = body[:, 3:]
     both = cover * frame[:, 3:]
-    amount = _blur(both)
-    tone = _blur((frame - body)[:, :3] * both) / (amount + TONE_NEEDS)
+    amount = _blur(both, scale)
+    tone = _blur((frame - body)[:, :3] * both, scale) / (amount + TONE_NEEDS)
     surface = (body[:, :3] + tone).clamp(0, 1)
     around = ((frame[:, 3:] - 0.5) * SURENESS + 0.5).clamp(0, 1) * (1 - cover)
     alpha = cover + around
@@ -124,27 +184,28 @@ def keep_surface(body: Tensor, frame: Tensor) -> Tensor:
     return torch.cat([colour, alpha], 1)
 
 
-def _blur(image: Tensor) -> Tensor:
-    """A triangle filter 17 pixels wide, twice a patch of the autoencoder."""
+def _blur(image: Tensor, scale: float) -> Tensor:
+    """A smooth filter some 16 pixels wide (at scale 1), twice a patch of the autoencoder."""
+    step = max(1, round(4 * scale))
+    small = avg_pool2d(image, step, step, ceil_mode=True, count_include_pad=False)
     for _ in range(2):
-        image = avg_pool2d(image, 9, 1, 4, count_include_pad=False)
-    return image
+        small = avg_pool2d(small, 3, 1, 1, count_include_pad=False)
+    height, width = image.shape[-2:]
+    # Back on the grid that it was pooled from, of which the picture may be a little less than the whole.
+    whole = (small.shape[-2] * step, small.shape[-1] * step)
+    return interpolate(small, whole, mode="bilinear", align_corners=False)[..., :height, :width]
 
 
 def _key(result: Tensor, body_alpha: Tensor) -> Tensor:
-    """Alpha for a VAE that has none: what differs from the background, and the body's inside in any case."""
+    """Gives the composed result of a VAE without alpha one: what differs from the background, and the body's inside."""
     image = (result[:, :3] + 1) / 2
     difference = (image - BACKGROUND).abs().amax(1, keepdim=True)
     alpha = ((avg_pool2d(difference, 5, 1, 2) - 0.03) / 0.07).clamp(0, 1)
     inside = (avg_pool2d((body_alpha > 0.98).to(result), 9, 1, 4) > 0.99).to(result)
     alpha = torch.maximum(alpha, inside)
-    return decompose(torch.cat([image * 2 - 1, alpha * 2 - 1], 1))
+    return torch.cat([result[:, :3], alpha * 2 - 1], 1)
 
 
 def _frame_multiple(model: Render) -> int:
     """Frame sides are padded to this: one latent cell at the UNet's coarsest level."""
     return size_multiple(model.vae) * 2 ** (len(model.unet.config["block_out_channels"]) - 1)
-
-
-def _padding(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    return -size[0] % multiple, -size[1] % multiple

@@ -35,3 +35,6 @@ class Render:
     """(1, L, D) embedding of the fixed prompt."""
     steps: int
     """Denoising steps that suit the weights."""
+    window: tuple[int, int] | None = None
+    """(width, height) in pixels of the person's window in a frame (see `framing`) that the weights were trained on;
+    None for weights that see whole frames, as the paper's."""
