@@ -176,30 +176,6 @@ def test_clips_that_are_not_clips_are_refused(tmp_path):
         poses.read_clip(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("kind", ["texture", "frames"])
-def test_datasets_are_whole_and_do_not_depend_on_their_length(kind, tmp_path):
-    for count in (2, 5):
-        plan = dataset.Plan(kind, tmp_path / str(count), count, "val", 1, ())
-        dataset.create(plan, workers=1)
-    for name, shape in dataset.SHAPES[kind].items():
-        short, long = (np.load(tmp_path / str(n) / f"{name}.npy") for n in (2, 5))
-        assert long.shape == (5, *shape)
-        np.testing.assert_array_equal(short, long[:2])
-    assert np.load(tmp_path / "5" / "person.npy").tolist() == [0, 0, 0, 0, 1]
-    target = np.load(tmp_path / "5" / "target.npy").astype(float)
-    if kind == "texture":
-        partial, visible = np.load(tmp_path / "5" / "partial.npy"), np.load(tmp_path / "5" / "visible.npy") > 0
-        mask = np.load(tmp_path / "5" / "body_mask.npy")
-        assert (partial[~visible] == 128).all() and not visible[:, ~mask].any()
-        assert np.abs(partial - target)[visible].mean() < np.abs(128 - target)[visible].mean()
-    else:
-        body = np.load(tmp_path / "5" / "body.npy").astype(float)
-        a, b = target[..., 3] > 127, body[..., 3] > 127
-        for i in range(5):
-            overlap = (a[i] & b[i]).sum() / (a[i] | b[i]).sum()
-            assert 0.4 < overlap < 0.995  # the same pose and camera, but not the same outline
-
-
 def test_a_bad_command_says_what_is_wrong(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         dataset.main(["--kind", "texture", "--out", str(tmp_path), "--count", "0"])

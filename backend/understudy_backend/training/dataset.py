@@ -1,8 +1,12 @@
-"""Training data from made people, as memory-mapped arrays in a folder.
+"""Training data from made people, as shards of arrays that are written once, by any number of processes.
 
-`texture`: what one photo shows of a body texture, and the complete texture in that photo's light: the first stage
-of 3DHM (arXiv 2401.10889). `frames`: the textured body alone, the appearance photo, and the person as they should
-look: its second stage.
+    OUT/dataset.json            written last: the whole is complete
+    OUT/body_mask.npy           texels of the body, kind `texture` only (in every shard too)
+    OUT/shard-00000/NAME.npy    what `people.samples.SHAPES` names, and person.npy
+    OUT/shard-00000/dataset.json    written last: a shard without it is made again
+
+What a shard holds depends on the plan alone, so stopping and starting again, with more or fewer processes, or asking
+for more samples later, gives the same bytes.
 
     python -m understudy_backend.training.dataset --kind texture --out DIR --count 3000 --split train --seed 0
 """
@@ -10,38 +14,42 @@ look: its second stage.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from understudy_shared.body import free_body
 
-from understudy_backend.training.people import photograph as ph
-from understudy_backend.training.people import poses, render, shading
-from understudy_backend.training.people.person import TEXTURE_SIZE, Person, random_person
+from understudy_backend.training.people import poses, skins
+from understudy_backend.training.people.person import SPLITS, TEXTURE_SIZE, generator, random_person
+from understudy_backend.training.people.samples import (
+    SHAPES,
+    SIZE,
+    Kind,
+    Sample,
+    frame_samples,
+    small,
+    texels_far,
+    texture_samples,
+)
 from understudy_backend.training.people.surface import texels
 
-VERSION = 2
+__all__ = ["SHAPES", "SIZE", "SPLITS", "Kind", "Plan", "Sample", "create", "main", "samples", "small", "texels_far"]
+
+VERSION = 3
 """Raise it when the same seed gives other data."""
-SIZE = 256
 SAMPLES_PER_PERSON = 4
 """Painting a person costs as much as several pictures of them."""
-Kind = Literal["texture", "frames"]
-SPLITS = {"train": 0, "val": 1, "test": 2}
-Sample = dict[str, NDArray[np.uint8]]
-
-SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
-    "texture": {"target": (SIZE, SIZE, 3), "partial": (SIZE, SIZE, 3), "visible": (SIZE, SIZE)},
-    "frames": {"target": (SIZE, SIZE, 4), "body": (SIZE, SIZE, 4), "photo": (SIZE, SIZE, 4)},
-}
+SHARD = 64
+"""Samples in a shard: half a minute's work at most is lost when a run is stopped."""
 
 
 @dataclass(frozen=True)
@@ -54,182 +62,157 @@ class Plan:
     split: str
     seed: int
     motions: tuple[Path, ...]
+    """Of these, the clips of `poses.HELD_OUT` serve the test split alone, and the others all but that."""
+    shard: int = SHARD
+    """Samples in a shard, a multiple of the samples of a person."""
 
     def generator(self, person: int) -> np.random.Generator:
-        """The randomness of one person: splits never share one."""
-        return np.random.default_rng([self.seed, SPLITS[self.split], person])
+        """The randomness of one person: splits never share one. Test people 0 to 49 are those of `test_person`."""
+        return generator(self.split, person, self.seed)
 
+    @property
+    def clips(self) -> tuple[Path, ...]:
+        """The motions that this split may show."""
+        return tuple(path for path in self.motions if (path.stem in poses.HELD_OUT) == (self.split == "test"))
 
-def small(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A texture at the size of the samples."""
-    return cast(NDArray[np.uint8], cv2.resize(texture, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
+    @property
+    def shards(self) -> int:
+        """How many."""
+        return -(-self.count // self.shard)
 
+    def folder(self, shard: int) -> Path:
+        """Where a shard lies."""
+        return self.out / f"shard-{shard:05d}"
 
-def photo_view(rng: np.random.Generator, points: NDArray[np.float32], size: tuple[int, int], back: bool) -> render.View:
-    """A photographer's camera: from the front, sometimes three quarters, at the height of chest or eyes."""
-    azimuth = rng.normal(0, 0.15) if rng.random() < 0.75 else rng.uniform(-0.9, 0.9)
-    return render.frame(
-        points,
-        azimuth + (np.pi if back else 0.0),
-        float(np.clip(rng.normal(0.04, 0.06), -0.1, 0.3)),
-        float(rng.uniform(1.2, 2.8)),
-        float(rng.uniform(0.85, 0.97)),
-        rng.normal(0, 0.008, 2),
-        size,
-    )
-
-
-def texture_samples(rng: np.random.Generator, person: Person, count: int) -> Iterator[Sample]:
-    """Photos of one person in other poses, cameras and lights, read back into texture space."""
-    plain, openness = small(person.texture), None
-    for _ in range(count):
-        pose = poses.standing(rng)
-        vertices = ph.to_world(person.posed(pose))
-        if openness is None:
-            openness = shading.openness(vertices, person.faces)
-        light = shading.random_light(rng, np.array([0.0, -1.0, 0.0]))
-        fit = ph.random_fit(rng, person.betas)
-        draw = rng.random()
-        sides = [False, True] if draw < 0.1 else [draw > 0.94]
-        partial, visible, tints = None, np.zeros((SIZE, SIZE), bool), []
-        for back in sides:
-            photo = ph.take(person, vertices, light, openness, photo_view(rng, vertices, (448, 640), back), 1)
-            image, mask = ph.photographic(rng, photo.image)
-            wrong, view = ph.misjudged(rng, pose, photo.view)
-            read, seen = ph.read_texture(image, mask, view, fit.vertices(wrong), SIZE)
-            partial = read if partial is None else np.where((seen & ~visible)[..., None], read, partial)
-            visible |= seen
-            tints.append(photo.tint)
-        assert partial is not None
-        target = ph.tinted(plain, np.mean(tints, axis=0))
-        target[texels_far()] = 128
-        yield {"target": target, "partial": partial, "visible": visible.astype(np.uint8) * 255}
-
-
-def texels_far() -> NDArray[np.bool_]:
-    """(SIZE, SIZE) texels so far from every island that they stay grey."""
-    return texels(SIZE).near < 0
-
-
-def frame_samples(rng: np.random.Generator, person: Person, count: int, clips: list[NDArray]) -> Iterator[Sample]:
-    """One photo's appearance, and frames of the person elsewhere under the same light."""
-    body = free_body()
-    stand = poses.standing(rng)
-    vertices = ph.to_world(person.posed(stand))
-    openness = shading.openness(vertices, person.faces)
-    light = shading.random_light(rng, np.array([0.0, -1.0, 0.0]))
-    view = photo_view(rng, vertices, (SIZE, SIZE), back=False)
-    photo = ph.take(person, vertices, light, openness, view, 2)
-    large = np.asarray(cv2.resize(photo.image, (2 * SIZE, 2 * SIZE), interpolation=cv2.INTER_LINEAR), np.uint8)
-    image, mask = ph.photographic(rng, large)
-    fit = ph.random_fit(rng, person.betas)
-    wrong, wrong_view = ph.misjudged(rng, stand, view.scaled(2))
-    partial, visible = ph.read_texture(image, mask, wrong_view, fit.vertices(wrong), SIZE)
-    lit = ph.tinted(person.texture, photo.tint)
-    uvs = (body.uvs * [1, -1] + [0, 1]).astype(np.float32)
-    for _ in range(count):
-        pose = poses.random_pose(rng, clips)
-        moved = ph.to_world(person.posed(pose))
-        target_view = frame_view(rng, moved)
-        target = ph.take(person, moved, light, openness, target_view, 2)
-        if rng.random() < 0.5:
-            texture = ph.imperfect(rng, small(lit), partial, visible)
-            bare = fit.vertices(pose)
-        else:
-            texture = lit
-            bare = ph.Fit(person.betas, fit.thickness).vertices(pose)
-        raster = render.look(target_view.scaled(2), bare, body.faces)
-        textured = render.picture(
-            raster, body.faces, uvs * len(texture), body.face_uvs, texture, np.ones(3, np.float32), 2
-        )
-        yield {"target": target.image, "body": textured, "photo": photo.image}
-
-
-def frame_view(rng: np.random.Generator, points: NDArray[np.float32]) -> render.View:
-    """A camera anywhere around a posed person: mostly the whole body, sometimes a closer crop."""
-    close = rng.random() < 0.15
-    fill = rng.uniform(1.1, 1.9) if close else rng.uniform(0.55, 0.95)
-    shift = np.array([rng.normal(0, 0.03), rng.uniform(0.1, 0.5) * (fill - 0.9) if close else rng.normal(0, 0.02)])
-    azimuth, elevation = rng.uniform(-np.pi, np.pi), np.radians(rng.uniform(-15, 35))
-    return render.frame(points, azimuth, elevation, rng.uniform(1.0, 2.5), fill, shift, (SIZE, SIZE))
+    def about(self) -> dict[str, object]:
+        """What all shards have in common, and what another run has to share to go on with this one."""
+        used = self.clips if self.kind == "frames" else ()
+        return {
+            "kind": self.kind,
+            "split": self.split,
+            "seed": self.seed,
+            "size": SIZE,
+            "version": VERSION,
+            "samples_per_person": SAMPLES_PER_PERSON,
+            "shard": self.shard,
+            "motions": {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in used},
+        }
 
 
 def samples(plan: Plan, person_index: int, count: int, clips: list[NDArray]) -> Iterator[Sample]:
     """The samples of one person."""
     rng = plan.generator(person_index)
-    person = random_person(rng)
+    person = random_person(rng, skins.HELD_OUT if plan.split == "test" else None)
     if plan.kind == "texture":
         return texture_samples(rng, person, count)
     return frame_samples(rng, person, count, clips)
 
 
-def fill(plan: Plan, worker: int, workers: int) -> None:
-    """Writes every `workers`-th person's samples into the arrays that `create` has made."""
+def write_shard(plan: Plan, shard: int) -> int:
+    """Makes one shard; returns its number. What a stopped run left of it goes first."""
     cv2.setNumThreads(1)
-    clips = [poses.read_clip(path) for path in plan.motions] if plan.kind == "frames" else []
-    arrays = {name: np.load(plan.out / f"{name}.npy", mmap_mode="r+") for name in SHAPES[plan.kind]}
-    people = -(-plan.count // SAMPLES_PER_PERSON)
-    start = time.monotonic()
-    for done, person in enumerate(range(worker, people, workers)):
-        first = person * SAMPLES_PER_PERSON
-        last = min(first + SAMPLES_PER_PERSON, plan.count)
-        for i, sample in enumerate(samples(plan, person, last - first, clips), first):
+    folder, first = plan.folder(shard), shard * plan.shard
+    count = min(plan.shard, plan.count - first)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    clips = [poses.read_clip(path) for path in plan.clips] if plan.kind == "frames" else []
+    arrays = {name: np.zeros((count, *shape), np.uint8) for name, shape in SHAPES[plan.kind].items()}
+    for start in range(0, count, SAMPLES_PER_PERSON):
+        person = (first + start) // SAMPLES_PER_PERSON
+        for i, sample in enumerate(samples(plan, person, min(SAMPLES_PER_PERSON, count - start), clips), start):
             for name, array in sample.items():
                 arrays[name][i] = array
-        if worker == 0 and (done % 25 == 24 or person + workers >= people):
-            rate = (done + 1) * SAMPLES_PER_PERSON * workers / (time.monotonic() - start)
-            left = (people - person) * SAMPLES_PER_PERSON / rate
-            print(
-                f"{plan.kind} {plan.split}: {last} of {plan.count}, {rate:.1f} a second, {left:.0f} s left", flush=True
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+    np.save(folder / "person.npy", np.arange(first, first + count, dtype=np.int32) // SAMPLES_PER_PERSON)
+    if plan.kind == "texture":
+        np.save(folder / "body_mask.npy", texels(SIZE).mask)
+    _write_about(folder, {**plan.about(), "first": first, "count": count})
+    return shard
+
+
+def _write_about(folder: Path, about: dict[str, object]) -> None:
+    part = folder / "dataset.json.part"
+    part.write_text(json.dumps(about, indent=1) + "\n")
+    part.replace(folder / "dataset.json")
+
+
+def missing(plan: Plan) -> list[int]:
+    """The shards that are still to be made.
+
+    Raises:
+        ValueError: the folder holds shards of another data set.
+    """
+    out = []
+    for shard in range(plan.shards):
+        count = min(plan.shard, plan.count - shard * plan.shard)
+        try:
+            found = json.loads((plan.folder(shard) / "dataset.json").read_text())
+        except (OSError, ValueError):
+            out.append(shard)
+            continue
+        if not isinstance(found, dict) or any(found.get(key) != value for key, value in plan.about().items()):
+            raise ValueError(
+                f"{plan.out} holds another data set (see {plan.folder(shard).name}); choose an empty folder"
             )
+        if found.get("count") != count:
+            out.append(shard)  # it was the last one of a smaller set
+    return out
 
 
 def create(plan: Plan, workers: int) -> None:
-    """Makes a dataset in `plan.out`.
+    """Makes a dataset in `plan.out`, or what is missing of it.
 
     Raises:
-        ValueError: an unknown split, or no readable motion where the kind needs one.
+        ValueError: an unknown split, no readable motion where the kind needs one, or a folder with another data set.
         OSError: the folder cannot be written.
     """
     if plan.split not in SPLITS:
         raise ValueError(f"the split is one of {', '.join(SPLITS)}, not {plan.split}")
     if plan.count < 1:
         raise ValueError("a dataset needs at least one sample")
+    if plan.shard < 1 or plan.shard % SAMPLES_PER_PERSON:
+        raise ValueError(f"a shard holds a multiple of {SAMPLES_PER_PERSON} samples, not {plan.shard}")
     plan.out.mkdir(parents=True, exist_ok=True)
-    for name, shape in SHAPES[plan.kind].items():
-        np.lib.format.open_memmap(plan.out / f"{name}.npy", mode="w+", dtype=np.uint8, shape=(plan.count, *shape))
-    persons = np.arange(plan.count, dtype=np.int32) // SAMPLES_PER_PERSON
-    np.save(plan.out / "person.npy", persons)
+    todo = missing(plan)
+    (plan.out / "dataset.json").unlink(missing_ok=True)
     if plan.kind == "texture":
         np.save(plan.out / "body_mask.npy", texels(SIZE).mask)
-    texels(TEXTURE_SIZE)
-    if workers <= 1:
-        fill(plan, 0, 1)
-    else:
-        context = multiprocessing.get_context("spawn")
-        children = [context.Process(target=fill, args=(plan, w, workers)) for w in range(workers)]
-        for child in children:
-            child.start()
-        for child in children:
-            child.join()
-        if any(child.exitcode for child in children):
-            raise RuntimeError("a worker of the dataset failed; its message is above")
-    about = {
-        "kind": plan.kind,
-        "split": plan.split,
-        "seed": plan.seed,
-        "count": plan.count,
-        "size": SIZE,
-        "version": VERSION,
-        "samples_per_person": SAMPLES_PER_PERSON,
-        "motions": [path.name for path in plan.motions],
-    }
-    (plan.out / "dataset.json").write_text(json.dumps(about, indent=1) + "\n")
+    start = time.monotonic()
+    for done, shard in enumerate(_written(plan, todo, workers), 1):
+        rate = done * plan.shard / (time.monotonic() - start)
+        left = (len(todo) - done) * plan.shard / rate
+        said = f"{plan.kind} {plan.split}: shard {shard}, {done} of {len(todo)}"
+        print(f"{said}, {rate:.1f} samples a second, {left:.0f} s left", flush=True)
+    for extra in plan.out.glob("shard-*"):
+        if int(extra.name[6:]) >= plan.shards:
+            raise ValueError(f"{plan.out} holds more than {plan.count} samples; choose an empty folder")
+    _write_about(plan.out, {**plan.about(), "count": plan.count, "shards": plan.shards})
+
+
+def _written(plan: Plan, todo: list[int], workers: int) -> Iterator[int]:
+    """Writes shards, and yields each when it is complete, in any order."""
+    if min(workers, len(todo)) <= 1:
+        yield from (write_shard(plan, shard) for shard in todo)
+        return
+    texels(TEXTURE_SIZE)  # compiles once, before the processes would all do so
+    with multiprocessing.get_context("spawn").Pool(min(workers, len(todo))) as pool:
+        yield from pool.imap_unordered(_Writer(plan), todo)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """`write_shard` of one plan, for another process."""
+
+    plan: Plan
+
+    def __call__(self, shard: int) -> int:
+        return write_shard(self.plan, shard)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Make training data from made people.")
+    parser = argparse.ArgumentParser(description="Make training data from made people; goes on where a run stopped.")
     parser.add_argument("--kind", choices=list(SHAPES), required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, required=True, help="samples")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -106,18 +107,34 @@ def _band(t: Floats, share: float, softness: float) -> Floats:
 
 def fold_shade(s: Surface, seed: int) -> Floats:
     """Light and shadow (N,) of folds, about [-1, 1]: long folds along the limb, stacked ones where cloth bunches."""
-    y, warp = s.position[:, 1], value_noise(s.position * 9, seed + 11)[:, None] * 0.5
-    long = value_noise(s.limb / np.array([0.17, 0.045, 0.06]) + warp, seed + 12)
-    slanted = s.limb + np.outer(s.limb[:, 1] * 0.7, [1.0, 0, 0])
-    cross = value_noise(slanted / np.array([0.032, 0.10, 0.12]) + warp, seed + 13)
-    ridge = 0.7 - 1.2 * np.abs(cross) - 0.9 * np.exp(-((cross / 0.1) ** 2))  # soft swellings, narrow creases
-    bunch = 0.25 + _bump(s.arm, 0.5, 0.16) + 0.6 * _bump(s.arm, 0.95, 0.12)
-    bunch += np.where(s.arm > 0, 0, 0.7 * _bump(y, KNEE_Y, 0.09) + 0.9 * _bump(y, -1.07, 0.07))
-    bunch += np.where(s.arm > 0, 0, 0.6 * _bump(y, -0.13, 0.09) + 0.7 * _bump(y, -0.40, 0.07))
-    return 0.6 * long + 0.6 * np.minimum(bunch, 1.2) * ridge
+    warp = value_noise(s.position * np.float32(9), seed + 11)
+    along, across, deep = s.limb.T
+    long = value_noise(_places(along / 0.17, across / 0.045, deep / 0.06, warp), seed + 12)
+    cross = value_noise(_places((along + 0.7 * across) / 0.032, across / 0.1, deep / 0.12, warp), seed + 13)
+    return _folds(long, cross, s.arm, s.position[:, 1])
 
 
-def _bump(t: Floats, centre: float, width: float) -> Floats:
+def _places(x: Floats, y: Floats, z: Floats, warp: Floats) -> Floats:
+    """(N, 3), laid out by columns as `value_noise` reads them."""
+    return (np.stack([x, y, z]) + np.float32(0.5) * warp).T
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _folds(long, cross, arm, y):
+    out = np.empty(len(long), np.float32)
+    for i in range(len(long)):
+        c = cross[i]
+        ridge = 0.7 - 1.2 * abs(c) - 0.9 * np.exp(-((c / 0.1) ** 2))  # soft swellings, narrow creases
+        bunch = 0.25 + _bump(arm[i], 0.5, 0.16) + 0.6 * _bump(arm[i], 0.95, 0.12)
+        if arm[i] <= 0:
+            bunch += 0.7 * _bump(y[i], KNEE_Y, 0.09) + 0.9 * _bump(y[i], -1.07, 0.07)
+            bunch += 0.6 * _bump(y[i], -0.13, 0.09) + 0.7 * _bump(y[i], -0.40, 0.07)
+        out[i] = 0.6 * long[i] + 0.6 * min(bunch, 1.2) * ridge
+    return out
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _bump(t, centre, width):
     return np.exp(-(((t - centre) / width) ** 2))
 
 

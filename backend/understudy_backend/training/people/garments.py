@@ -76,6 +76,10 @@ class Top:
     print_colour: Floats | None = None
     """(3,) of a print on the chest."""
     print_shape: int = 0
+    drape: float = 0.0
+    """Metres that the hem hangs away from the body, as cloth of its own; 0 where the shirt is close or tucked in."""
+    bell: float = 0.0
+    """Metres that the sleeves' ends stand off the arms, as cloth of their own."""
 
     def distance(self, s: Surface) -> Floats:
         """See `Garment`."""
@@ -195,6 +199,10 @@ class Trousers:
     stripe: Floats | None = None
     """(3,) colour of a stripe along the outer seam."""
     belt: Floats | None = None
+    wide: float = 0.0
+    """Metres that the legs' ends stand off, as cloth of their own."""
+    wide_from: float = 1.0
+    """1 where a leg widens all the way down, 4 where only below the knee."""
 
     def distance(self, s: Surface) -> Floats:
         """See `Garment`."""
@@ -247,11 +255,18 @@ class Skirt:
     flare: float
     """Metres the hem stands off beyond the hips."""
     pleats: int = 0
+    gap: float = 0.0
+    """Half width in metres of an open front, as of a coat."""
+    loose: float = 0.0
+    """Metres the whole stands off what is under it."""
 
     def distance(self, s: Surface) -> Floats:
         """See `Garment`."""
         y = s.position[:, 1]
-        return np.where((s.arm > -0.3) | (s.hand > 0.05), -0.05, np.minimum(self.waist - y, y - self.end))
+        d = np.minimum(self.waist - y, y - self.end)
+        if self.gap > 0:
+            d = np.where(s.position[:, 2] > TORSO_DEPTH, np.minimum(d, np.abs(s.position[:, 0]) - self.gap), d)
+        return np.where((s.arm > -0.3) | (s.hand > 0.05), -0.05, d)
 
     def paint(self, s: Surface, distance: Floats) -> Floats:
         """See `Garment`."""
@@ -278,6 +293,14 @@ class Shoes:
     sole: Floats
     """(3,)."""
     laces: Floats | None = None
+    sole_height: float = 0.012
+    """Metres under the foot."""
+    heel: float = 0.0
+    """Metres that the sole's arch is hollow, so that a heel shows."""
+    point: float = 0.0
+    """Metres that the toe is longer than round."""
+    shaft: float = 0.012
+    """Metres that a boot's upper edge stands off the leg; 0 where trousers hide it."""
 
     def distance(self, s: Surface) -> Floats:
         """See `Garment`."""
@@ -299,13 +322,12 @@ class Shoes:
             across = np.abs(np.abs(x) - 0.145)
             row = (across < 0.022) & (z > 0.1) & (z < 0.155) & (y > -1.18) & (z * 60 % 1 < 0.45)
             rgb = np.where(row[:, None], self.laces, rgb)
-        edge = np.clip((SOLE_Y + np.where(z > 0.175, 0.008, 0.016) - y) / 0.003 + 0.5, 0, 1)[:, None]
+        edge = np.clip((SOLE_Y + np.where(z > 0.175, 0.008, 0.013) - y) / 0.004 + 0.5, 0, 1)[:, None]
         return rgb + edge * (self.sole - rgb)
 
     def ease(self, s: Surface) -> Floats:
         """See `Garment`."""
-        y = s.position[:, 1]
-        return np.where(y < -1.05, 0.006, 0.012).astype(np.float32)
+        return np.full(len(s), 0.001, np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
-from understudy_backend.training.people.mesh import Part, grid_faces, grid_uvs, resample
+from understudy_backend.training.people.mesh import Hang, Part, grid_faces, grid_uvs, resample
 from understudy_backend.training.people.noise import value_noise
 from understudy_backend.training.people.surface import Surface, vertex_surface
 
@@ -178,20 +180,26 @@ def hair_parts(hair: Hair) -> list[Part]:
     return []
 
 
-def _weights(y: Floats) -> Floats:
-    """Head above the chin, then neck and upper spine."""
+def neck_and_head(y: Floats) -> Floats:
+    """Skinning weights (N, 24) at heights (N,): head above the chin, then neck and upper spine."""
     weights = np.zeros((len(y), 24), np.float32)
     low = np.clip((0.27 - y) / 0.2, 0, 1) * 0.75
     weights[:, 15], weights[:, 12], weights[:, 9] = 1 - low, low * 0.35, low * 0.65
     return weights
 
 
-def _part(hair: Hair, grid: Floats, closed: bool) -> Part:
+def _part(hair: Hair, grid: Floats, closed: bool, hang: Hang | None = None) -> Part:
     rows, columns = grid.shape[:2]
-    texture = (hair.strands(resample(grid, 128, 256)) * 255).astype(np.uint8).reshape(128, 256, 3)
+    height, width = (96, 192) if rows > 30 else (64, 64)
+    texture = (hair.strands(resample(grid, height, width)) * 255).astype(np.uint8).reshape(height, width, 3)
     vertices = grid.reshape(-1, 3).astype(np.float32)
     faces = grid_faces(rows, columns, closed)
-    return Part(vertices, _weights(vertices[:, 1]), faces, grid_uvs(rows, columns), texture)
+    weights, hangs = neck_and_head(vertices[:, 1]), ()
+    if hang is not None:  # bound at the root, free below
+        free = np.repeat(np.clip(np.linspace(0, 1, rows) / 0.25, 0, 1), columns)[:, None]
+        fixed = np.eye(24, dtype=np.float32)[np.full(len(vertices), hang.joint)]
+        weights, hangs = np.concatenate([fixed * (1 - free), free], 1).astype(np.float32), (hang,)
+    return Part(vertices, weights, faces, grid_uvs(rows, columns), texture, hangs)
 
 
 def _curtain(hair: Hair) -> Part:
@@ -220,14 +228,20 @@ def _curtain(hair: Hair) -> Part:
     return _part(hair, np.stack([x, y, z], -1), closed=False)
 
 
+@cache
+def _back_table() -> Floats:
+    """z (Y, X) of the trunk's back over y from -0.3 to 0.3 and x from -0.25 to 0.25 metres."""
+    s = vertex_surface()
+    p = s.position[(s.normal[:, 2] < -0.2) & (s.arm < 0.1) & (s.head < 0.3)][::3]
+    y, x = np.meshgrid(np.linspace(-0.3, 0.3, 61), np.linspace(-0.25, 0.25, 51), indexing="ij")
+    distance = (x.reshape(-1, 1) - p[:, 0]) ** 2 + (y.reshape(-1, 1) - p[:, 1]) ** 2
+    weight = np.exp(-(distance - distance.min(1, keepdims=True)) / 0.0012)
+    return ((weight * p[:, 2]).sum(1) / weight.sum(1)).reshape(x.shape)
+
+
 def _back(x: Floats, y: Floats) -> Floats:
     """z of the trunk's back at (x, y), metres."""
-    s = vertex_surface()
-    p = s.position[(s.normal[:, 2] < -0.2) & (s.arm < 0.1) & (s.head < 0.3)]
-    query = np.stack([x, y], -1).reshape(-1, 2)
-    distance = ((query[:, None] - p[None, ::3, :2]) ** 2).sum(-1)
-    weight = np.exp(-distance / 0.0012)
-    return ((weight * p[None, ::3, 2]).sum(1) / np.maximum(weight.sum(1), 1e-9)).reshape(x.shape)
+    return map_coordinates(_back_table(), [(y + 0.3) * 100, (x + 0.25) * 100], order=1, mode="nearest")
 
 
 def _tail(hair: Hair) -> Part:
@@ -245,7 +259,7 @@ def _tail(hair: Hair) -> Part:
     angle = np.linspace(0, 2 * np.pi, columns)
     x = radius[:, None] * np.sin(angle)
     grid = np.stack([x, np.broadcast_to(y[:, None], x.shape), z[:, None] + 0.8 * radius[:, None] * np.cos(angle)], -1)
-    return _part(hair, grid, closed=False)
+    return _part(hair, grid, closed=False, hang=Hang(15, start, upright=0.9))
 
 
 def _knot(hair: Hair) -> Part:

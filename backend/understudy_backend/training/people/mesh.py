@@ -8,9 +8,71 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from understudy_shared.body import free_body
+from understudy_shared.body import free_body, rotation_matrices
+
+from understudy_backend.training.people.kernels import mix
 
 Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Hang:
+    """A joint of a part's own, which gravity turns upright or lowers."""
+
+    joint: int
+    """Of the body, from which it hangs."""
+    pivot: Floats
+    """(3,) metres, in the rest pose of the mean body."""
+    upright: float = 0.0
+    """Share of the joint's tilt that gravity takes away."""
+    sag: float = 0.0
+    """Metres it sinks."""
+    forward_only: bool = False
+    """It lies against the body when that leans back, and hangs free only when it leans forward."""
+
+    def matrix(self, above: Floats) -> Floats:
+        """(3, 4) of this joint where the body's joint has `above` (3, 4), both from the rest pose, Y up."""
+        turn = above[:, :3]
+        top = turn[:, 1]
+        axis = np.cross(top, [0.0, 1.0, 0.0])
+        sine = np.linalg.norm(axis)
+        angle = min(np.arctan2(sine, top[1]), 1.2) * self.upright  # nothing folds back over itself
+        if self.forward_only and turn[1, 2] > 0:  # the front looks up
+            angle = 0.0
+        if sine > 1e-6:
+            turn = rotation_matrices((axis / sine * angle).astype(np.float32)) @ turn
+        place = above[:, :3] @ self.pivot + above[:, 3] - [0.0, self.sag, 0.0]
+        return np.concatenate([turn, (place - turn @ self.pivot)[:, None]], 1).astype(np.float32)
+
+
+SPARSE = 2
+"""Every how many-th vertex of the body what hangs from it looks to: skin is smooth."""
+
+
+@cache
+def _tree() -> KDTree:
+    return KDTree(free_body().v_template[::SPARSE])
+
+
+@dataclass(frozen=True, eq=False)
+class Anchors:
+    """The vertices of the body that points (N, 3) move with."""
+
+    index: NDArray[np.integer]
+    """(N, K)."""
+    share: Floats
+    """(N, K), sums to 1."""
+
+    def mix(self, values: Floats) -> Floats:
+        """Values (V, C) of the body's vertices at the points, (N, C)."""
+        return mix(np.ascontiguousarray(values, np.float32), self.index, self.share)
+
+
+def anchors(points: Floats) -> Anchors:
+    """The nearest vertices of the body's rest pose, the nearer the stronger."""
+    distance, index = (np.asarray(a) for a in _tree().query(points, 5))
+    coefficient = (1 / (distance + 0.01) ** 2).astype(np.float32)
+    return Anchors(index * SPARSE, coefficient / coefficient.sum(1, keepdims=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,26 +82,16 @@ class Part:
     vertices: Floats
     """(N, 3) metres."""
     weights: Floats
-    """(N, 24) skinning weights."""
+    """(N, 24 + H) skinning weights: the body's joints, then those of `hangs`."""
     faces: NDArray[np.int32]
     """(F, 3)."""
     uvs: Floats
     """(N, 2) in [0, 1] from the top-left corner of `texture`."""
     texture: NDArray[np.uint8]
     """(H, W, 3) sRGB."""
-
-
-@cache
-def _tree() -> KDTree:
-    return KDTree(free_body().v_template)
-
-
-def follow(points: Floats, values: Floats) -> Floats:
-    """Values (V, C) of the body's vertices at `points` (N, 3): a mean of the nearest ones."""
-    distance, index = _tree().query(points, 12)
-    coefficient = 1 / (distance + 0.01) ** 2
-    coefficient /= coefficient.sum(1, keepdims=True)
-    return np.einsum("nk,nkc->nc", coefficient, values[index]).astype(np.float32)
+    hangs: tuple[Hang, ...] = ()
+    anchors: Anchors | None = None
+    """What it moves with as the body's shape changes; what is nearest without."""
 
 
 def grid_faces(rows: int, columns: int, closed: bool) -> NDArray[np.int32]:

@@ -12,37 +12,45 @@ Floats = NDArray[np.floating]
 def value_noise(points: NDArray[np.floating], seed: int, octaves: int = 1) -> Floats:
     """Value noise in about [-1, 1] at `points` (N, 3), one cell per unit; each octave doubles the frequency."""
     out = np.zeros(len(points), np.float32)
-    p = np.ascontiguousarray(points, np.float32)
+    p = np.ascontiguousarray(np.asarray(points, np.float32).T)  # by columns, for the vector unit
     gain, total = 1.0, 0.0
     for octave in range(octaves):
-        _add_noise(p, 2.0**octave, gain, (seed * 7919 + octave * 104729) & 0x7FFFFFFF, out)
+        mixed = ((seed * 7919 + octave * 104729) * 2654435761) & 0xFFFFFFFF
+        _add_noise(p, np.float32(2.0**octave), np.float32(gain), np.uint32(mixed), out)
         total += gain
         gain *= 0.5
     return out / np.float32(total)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _hash(x, y, z, seed):
-    h = (x * 73856093) ^ (y * 19349663) ^ (z * 83492791) ^ (seed * 2654435761)
-    h = (h ^ (h >> 13)) * 1274126177
-    h = (h ^ (h >> 16)) * 668265263
-    h = h ^ (h >> 15)
-    return np.float32((h & 0xFFFF) * (2.0 / 65535.0) - 1.0)
+    """A number in [-1, 1] from three scaled lattice coordinates; 32 bits, for the vector unit."""
+    h = x ^ y ^ z ^ seed
+    h = (h ^ (h >> np.uint32(13))) * np.uint32(1274126177)
+    h = (h ^ (h >> np.uint32(16))) * np.uint32(668265263)
+    h = h ^ (h >> np.uint32(15))
+    return np.float32(np.int32(h & np.uint32(0xFFFF))) * np.float32(2.0 / 65535.0) - np.float32(1.0)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _add_noise(points, frequency, gain, seed, out):
-    for i in range(len(points)):
-        x, y, z = points[i, 0] * frequency, points[i, 1] * frequency, points[i, 2] * frequency
-        ix, iy, iz = int(np.floor(x)), int(np.floor(y)), int(np.floor(z))
-        fx, fy, fz = x - ix, y - iy, z - iz
-        fx, fy, fz = fx * fx * (3 - 2 * fx), fy * fy * (3 - 2 * fy), fz * fz * (3 - 2 * fz)
-        value = 0.0
-        for dx in range(2):
-            wx = fx if dx else 1 - fx
-            for dy in range(2):
-                wy = fy if dy else 1 - fy
-                for dz in range(2):
-                    wz = fz if dz else 1 - fz
-                    value += wx * wy * wz * _hash(ix + dx, iy + dy, iz + dz, seed)
-        out[i] += gain * value
+    three, two, one = np.float32(3), np.float32(2), np.uint32(1)
+    px, py, pz = np.uint32(73856093), np.uint32(19349663), np.uint32(83492791)
+    for i in range(points.shape[1]):
+        x, y, z = points[0, i] * frequency, points[1, i] * frequency, points[2, i] * frequency
+        lx, ly, lz = np.floor(x), np.floor(y), np.floor(z)
+        fx, fy, fz = x - lx, y - ly, z - lz
+        fx, fy, fz = fx * fx * (three - two * fx), fy * fy * (three - two * fy), fz * fz * (three - two * fz)
+        ix, iy, iz = np.uint32(np.int32(lx)), np.uint32(np.int32(ly)), np.uint32(np.int32(lz))
+        x0, x1 = ix * px, (ix + one) * px
+        y0, y1 = iy * py, (iy + one) * py
+        z0, z1 = iz * pz, (iz + one) * pz
+        a, b = _hash(x0, y0, z0, seed), _hash(x0, y0, z1, seed)
+        near = a + (b - a) * fz
+        a, b = _hash(x0, y1, z0, seed), _hash(x0, y1, z1, seed)
+        near += (a + (b - a) * fz - near) * fy
+        a, b = _hash(x1, y0, z0, seed), _hash(x1, y0, z1, seed)
+        far = a + (b - a) * fz
+        a, b = _hash(x1, y1, z0, seed), _hash(x1, y1, z1, seed)
+        far += (a + (b - a) * fz - far) * fy
+        out[i] += gain * (near + (far - near) * fx)

@@ -11,10 +11,10 @@ from understudy_shared.body import Y_UP_TO_Z_UP, free_body
 from understudy_shared.camera import project
 
 from understudy_backend.texture.raster import Raster
-from understudy_backend.training.people.kernels import vertex_normals
+from understudy_backend.training.people.kernels import facing, mix, vertex_normals
 from understudy_backend.training.people.noise import value_noise
 from understudy_backend.training.people.person import Person, skin_vertices
-from understudy_backend.training.people.render import View, look, picture, sample
+from understudy_backend.training.people.render import View, frame, look, picture, sample
 from understudy_backend.training.people.shading import Light
 from understudy_backend.training.people.surface import texels, vertex_surface
 
@@ -39,6 +39,20 @@ def to_world(vertices: Floats) -> Floats:
     return (vertices @ Y_UP_TO_Z_UP.T).astype(np.float32)
 
 
+def photo_view(rng: np.random.Generator, points: Floats, size: tuple[int, int], back: bool) -> View:
+    """A photographer's camera: from the front, sometimes three quarters, at the height of chest or eyes."""
+    azimuth = rng.normal(0, 0.15) if rng.random() < 0.75 else rng.uniform(-0.9, 0.9)
+    return frame(
+        points,
+        azimuth + (np.pi if back else 0.0),
+        float(np.clip(rng.normal(0.04, 0.06), -0.1, 0.3)),
+        float(rng.uniform(1.2, 2.8)),
+        float(rng.uniform(0.85, 0.97)),
+        rng.normal(0, 0.008, 2),
+        size,
+    )
+
+
 def take(person: Person, vertices: Floats, light: Light, openness: Floats, view: View, reduce: int) -> Photograph:
     """Renders posed world `vertices` (N, 3) at the size of `view`, `reduce` squared samples to a pixel."""
     shading = light.shade(vertices, vertex_normals(vertices, person.faces), person.faces, openness)
@@ -55,7 +69,8 @@ def mean_shading(raster: Raster, faces: NDArray[np.integer], shading: Floats) ->
 
 def tinted(texture: NDArray[np.uint8], tint: Floats) -> NDArray[np.uint8]:
     """An sRGB image times a linear colour (3,)."""
-    return np.clip(texture * np.sqrt(tint) + 0.5, 0, 255).astype(np.uint8)
+    table = np.clip(np.arange(256)[:, None] * np.sqrt(tint) + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(texture, table[None]), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +125,12 @@ def photographic(rng: np.random.Generator, image: NDArray[np.uint8]) -> tuple[ND
     return rgb, soft > 255 * rng.uniform(0.55, 0.9)
 
 
+def cut_out(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A photo (H, W, 3) with its mask (H, W) as alpha, its edge a pixel soft, as a matte has it."""
+    alpha = cv2.GaussianBlur(mask.astype(np.uint8) * 255, (0, 0), 0.8)
+    return np.concatenate([image, np.asarray(alpha, np.uint8)[..., None]], 2)
+
+
 def read_texture(
     photo: NDArray[np.uint8], mask: NDArray[np.bool_], view: View, vertices: Floats, size: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -126,26 +147,21 @@ def read_texture(
         texture (S, S, 3), grey 128 where nothing is seen, and visible (S, S).
     """
     body, t = free_body(), texels(size)
-    corners = body.faces[t.face]
-    b = t.barycentric
-    place = (
-        b[:, :1] * vertices[corners[:, 0]] + b[:, 1:2] * vertices[corners[:, 1]] + b[:, 2:] * vertices[corners[:, 2]]
-    )
-    normal = vertex_normals(vertices, body.faces)[corners[:, 0]]
-    toward = view.centre.astype(np.float32) - place
-    cosine = np.einsum("nc,nc->n", normal, toward) / np.sqrt(np.einsum("nc,nc->n", toward, toward))
-    points, depth = project(place, view.extrinsics, view.intrinsics)
-    column, row = np.floor(points).astype(int).T
+    place = mix(vertices, t.corners, t.barycentric)
+    normal = np.take(vertex_normals(vertices, body.faces), t.corners[:, 0], axis=0)
+    index = np.nonzero(facing(place, normal, view.centre.astype(np.float32), GRAZING))[0]
+    points, depth = project(place[index], view.extrinsics, view.intrinsics)
+    column, row = np.floor(points).astype(np.int32).T
     width, height = view.size
-    seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    seen &= cosine > GRAZING
-    index = np.nonzero(seen)[0]
-    nearest = look(view, vertices, body.faces).depth[row[index], column[index]]
-    index = index[(depth[index] < nearest + 0.012) & mask[row[index], column[index]]]
+    kept = np.nonzero((column >= 0) & (column < width) & (row >= 0) & (row < height))[0]
+    index, points, depth, column, row = index[kept], points[kept], depth[kept], column[kept], row[kept]
+    nearest = look(view, vertices, body.faces).depth[row, column]
+    kept = np.nonzero((depth < nearest + 0.012) & mask[row, column])[0]
+    index, points = index[kept], points[kept]
     out = np.full((size, size, 3), 128, np.uint8)
     visible = np.zeros((size, size), bool)
     where = np.nonzero(t.mask.reshape(-1))[0][index]
-    out.reshape(-1, 3)[where] = (sample(photo, points[index]) * 255 + 0.5).astype(np.uint8)
+    out.reshape(-1, 3)[where] = (sample(photo, points) * 255 + 0.5).astype(np.uint8)
     visible.reshape(-1)[where] = True
     return out, visible
 

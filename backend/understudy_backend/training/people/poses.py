@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
+HELD_OUT = ("cmu_13_26_wave_point",)
+"""Clips, by file name, that only the people of the evaluation move by."""
 
 
 def read_clip(path: Path) -> Floats:
@@ -70,6 +72,24 @@ def wild(rng: np.random.Generator) -> Floats:
     return pose.astype(np.float32)
 
 
+def active(rng: np.random.Generator) -> Floats:
+    """A pose (24, 3) of a dance or exercise: crouching, a leg raised, the trunk bent or turned."""
+    pose = wild(rng).astype(np.float64)
+    depth, lean = rng.uniform(0, 1.5) * (rng.random() < 0.6), rng.uniform(-0.15, 0.5)
+    for side, hip, knee, ankle in ((1, 1, 4, 7), (-1, 2, 5, 8)):
+        pose[hip] = [-0.75 * depth, side * rng.uniform(0, 0.3), side * rng.uniform(0.0, 0.35)]
+        pose[knee] = [1.45 * depth + 0.05, 0, 0]
+        pose[ankle] = [-0.5 * depth, 0, 0]
+    if rng.random() < 0.5:
+        side, hip, knee = ((1, 1, 4), (-1, 2, 5))[rng.integers(2)]
+        pose[hip] = [-rng.uniform(-0.5, 1.5), side * rng.uniform(-0.2, 0.5), side * rng.uniform(0, 0.7)]
+        pose[knee] = [rng.uniform(0, 1.8), 0, 0]
+    twist, bow = rng.normal(0, 0.2), lean + 0.4 * depth
+    pose[[3, 6, 9]] += np.array([bow / 3, twist, rng.normal(0, 0.08)])
+    pose[0] = [rng.normal(0, 0.08), 0, rng.normal(0, 0.08)]
+    return pose.astype(np.float32)
+
+
 def random_pose(rng: np.random.Generator, clips: list[Floats]) -> Floats:
     """A pose (24, 3), Y up: mostly a frame of a clip, loosened by some degrees; else a procedural one."""
     kind = rng.random()
@@ -78,6 +98,8 @@ def random_pose(rng: np.random.Generator, clips: list[Floats]) -> Floats:
         pose = clip[rng.integers(len(clip))].astype(np.float64)
         pose[1:] += rng.normal(0, 0.06, (23, 3))
         return pose.astype(np.float32)
-    if kind < 0.75:
+    if kind < 0.71:
         return standing(rng)
-    return walking(rng) if kind < 0.88 else wild(rng)
+    if kind < 0.83:
+        return walking(rng)
+    return active(rng) if rng.random() < 0.6 else wild(rng)

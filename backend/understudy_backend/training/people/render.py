@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from understudy_shared.body import free_body
-from understudy_shared.camera import project
 
-from understudy_backend.texture.raster import Raster, rasterize
-from understudy_backend.training.people.kernels import colour, encode, facing
+from understudy_backend.texture.raster import Raster
+from understudy_backend.training.people.kernels import colour, corners, perspective, scan
 
 Floats = NDArray[np.floating]
 Doubles = NDArray[np.float64]
@@ -57,7 +56,7 @@ def frame(
     right = np.array([np.cos(azimuth), np.sin(azimuth), 0.0])
     rotation = np.stack([right, np.cross(-direction, right), -direction])
     middle = np.mean(_bounds(points), axis=0)
-    local = (points - middle) @ rotation.T
+    local = ((points - middle) @ rotation.T).astype(np.float32)
     width, height = size
     k = np.array([[focal * height, 0, width / 2], [0, focal * height, height / 2], [0, 0, 1]])
     low, high = _bounds(local)
@@ -66,13 +65,11 @@ def frame(
     away = np.eye(4)
     for _ in range(2):  # perspective makes near parts larger: correct the distance by what it really fills
         away[2, 3] = distance
-        image, _ = project(local, away, k)
-        low, high = _bounds(image)
+        low, high = _bounds(perspective(local, k @ away[:3])[0])
         filled = max((high[1] - low[1]) / height, (high[0] - low[0]) / width * 0.75)
         distance *= filled / fill
     away[2, 3] = distance
-    image, _ = project(local, away, k)
-    centre = np.mean(_bounds(image), axis=0)
+    centre = np.mean(_bounds(perspective(local, k @ away[:3])[0]), axis=0)
     k[:2, 2] += np.array([width, height]) * (0.5 + np.asarray(shift)) - centre
     extrinsics = np.eye(4)
     extrinsics[:3, :3] = rotation
@@ -87,18 +84,14 @@ def _bounds(points: Floats) -> tuple[Floats, Floats]:
 
 
 def look(view: View, vertices: Floats, faces: NDArray[np.int32]) -> Raster:
-    """What each pixel sees of world vertices (N, 3); the first faces are those of the body, a solid."""
-    points, depth = project(vertices, view.extrinsics, view.intrinsics)
-    return rasterize_seen(points, depth, faces, view.size)
+    """What each pixel sees of world vertices (N, 3); the first faces are those of the body, a solid.
 
-
-def rasterize_seen(
-    points: NDArray[np.floating], depth: NDArray[np.floating], faces: NDArray[np.int32], size: tuple[int, int]
-) -> Raster:
-    """`rasterize` without the body's far side, which takes half the time."""
-    kept = facing(points, faces, len(free_body().faces))
-    raster = rasterize(points, depth, faces[kept], size)
-    return Raster(np.where(raster.mask, kept[raster.face], -1).astype(np.int32), raster.barycentric, raster.depth)
+    Its faces are told apart by side, which takes a third of the time of `raster.rasterize`.
+    """
+    points, nearness = perspective(vertices, view.intrinsics @ view.extrinsics[:3])
+    face, near = scan(points, nearness, faces, len(free_body().faces), view.size)
+    barycentric, depth = corners(face, near, points, nearness, faces)
+    return Raster(face, barycentric, depth)
 
 
 def picture(
@@ -121,16 +114,10 @@ def picture(
         shading: (N, 3) linear factors at vertices, or (3,) for all.
         reduce: how many samples on a side make one pixel.
     """
-    height, width = raster.face.shape
     if shading.ndim == 1:
         shading = np.broadcast_to(shading, (int(faces.max()) + 1, 3))
-    canvas = colour(
-        raster.face, raster.barycentric, faces, uvs, face_uvs, atlas, np.ascontiguousarray(shading, np.float32)
-    )
-    if reduce > 1:
-        size = (width // reduce, height // reduce)
-        canvas = np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), np.float32)
-    return encode(canvas)
+    light = np.ascontiguousarray(shading, np.float32)
+    return colour(raster.face, raster.barycentric, faces, uvs, face_uvs, atlas, light, reduce)
 
 
 def sample(image: NDArray[np.uint8], points: Floats) -> Floats:

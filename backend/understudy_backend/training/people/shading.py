@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from understudy_shared.body import free_body
 
-from understudy_backend.training.people.render import rasterize_seen
+from understudy_backend.training.people.kernels import lit, scan
 
 Floats = NDArray[np.floating]
 
@@ -77,11 +78,7 @@ def visibility(vertices: Floats, faces: NDArray[np.int32], direction: Floats, si
     scale = (size - 6) / max(high[0] - low[0], high[1] - low[1])
     xy = (p[:2] - low[:2, None]) * scale + 3
     depth = p[2] - low[2] + 1.0
-    nearest = rasterize_seen(xy.T, depth, faces, (size, size)).depth
+    far = depth.max() + 1
+    near = scan(xy.T, far - depth, faces, len(free_body().faces), (size, size))[1]
     bias = 0.012 + 1.2 / scale
-    column, row = xy.astype(np.int64)
-    lit = np.zeros(len(vertices), np.float32)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            lit += depth - bias < nearest[row + dy, column + dx]
-    return lit / 9
+    return lit(np.ascontiguousarray(xy), far - depth + bias, near)

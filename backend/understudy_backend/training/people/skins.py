@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -16,6 +17,9 @@ Floats = NDArray[np.floating]
 
 EYE = np.array([0.0297, 0.3592])
 """x and y of the left eye's centre in metres; the right eye mirrors it."""
+
+HELD_OUT = ("middleage_african_male", "middleage_asian_female", "young_caucasian_female_2", "young_caucasian_male_2")
+"""Skins that only the people of the evaluation wear."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +58,14 @@ def load(name: str) -> Skin:
     return Skin(name, colours, "female" in name, "african" in name, name.startswith("old"))
 
 
-def random_skin(rng: np.random.Generator) -> Skin:
-    """A skin with a tint of its own and coloured eyes."""
-    skin = load(str(rng.choice(names())))
-    colours = skin.colours.copy()
-    grey = colours.mean(1, keepdims=True)
-    colours = grey + (colours - grey) * (
-        rng.uniform(0.6, 0.85) if skin.dark else rng.uniform(0.7, 0.95)
-    )  # the darker ones are redder than photographs of skin
-    colours *= rng.uniform(0.85, 1.15) if not skin.dark else rng.uniform(0.95, 1.5)
-    colours *= 1 + rng.normal(0, 0.02, 3)
+def random_skin(rng: np.random.Generator, among: Collection[str] | None = None) -> Skin:
+    """A skin with a tint of its own and coloured eyes; `among` defaults to all that are not held out."""
+    choice = [name for name in names() if name not in HELD_OUT] if among is None else sorted(among)
+    skin = load(str(rng.choice(choice)))
+    vivid = rng.uniform(0.6, 0.85) if skin.dark else rng.uniform(0.7, 0.95)  # dark ones are redder than photographs
+    bright = rng.uniform(0.85, 1.15) if not skin.dark else rng.uniform(0.95, 1.5)
+    change = (np.eye(3) * vivid + (1 - vivid) / 3) * bright * (1 + rng.normal(0, 0.02, 3))
+    colours = skin.colours @ change.astype(np.float32)
     lids = texels(512).inner
     colours[lids] = 0.5 * colours[lids] + 0.35 * colours.mean(0)  # less red
     _paint_eyes(colours, texels(512).surface, rng, skin.dark)

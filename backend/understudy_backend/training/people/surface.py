@@ -64,7 +64,8 @@ class Surface:
 
     def take(self, index: NDArray) -> Surface:
         """The points `index` (a mask or indices) alone."""
-        return Surface(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        index = np.nonzero(index)[0] if index.dtype == bool else index
+        return Surface(**{f.name: np.take(getattr(self, f.name), index, axis=0) for f in fields(self)})
 
     @property
     def front(self) -> Floats:
@@ -122,6 +123,8 @@ class Texels:
     """(M,) triangle."""
     barycentric: Floats
     """(M, 3)."""
+    corners: NDArray[np.int32]
+    """(M, 3) vertices of the triangle."""
     near: NDArray[np.int32]
     """(S, S) flat index of the nearest texel on an island, -1 where it is farther than the margin."""
 
@@ -129,7 +132,7 @@ class Texels:
         """Colours (M, 3) in [0, 1] as a texture (S, S, 3): dilated past the islands, neutral grey far from them."""
         flat = np.full((self.size * self.size + 1, 3), 128, np.uint8)
         flat[:-1][self.mask.reshape(-1)] = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
-        return flat[self.near]
+        return np.take(flat, self.near, axis=0)
 
 
 @cache
@@ -155,4 +158,4 @@ def texels(size: int) -> Texels:
     nearest = np.asarray(distance_transform_edt(~mask, return_distances=False, return_indices=True))
     away = np.hypot(*(nearest - np.indices(mask.shape)))
     near = np.where(away <= size * 12 / 512, nearest[0] * size + nearest[1], -1).astype(np.int32)
-    return Texels(size, mask, surface, inner, face, bary, near)
+    return Texels(size, mask, surface, inner, face, bary, corners, near)
