@@ -1,4 +1,4 @@
-"""The command `understudy`: serve, status, render, animate, keys.
+"""The command `understudy`: serve, status, render, animate, evaluate, keys.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong use or input.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from . import animate
 from .config import DEFAULT_ADDRESS, ServerConfig
+from .evaluation import command as evaluation
 
 if TYPE_CHECKING:
     from understudy_shared.protocol.security import ClientKeys
@@ -150,7 +151,7 @@ def keys(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="understudy", description="One photo, any motion, any camera.")
-    commands = parser.add_subparsers(required=True, metavar="serve | status | render | animate | keys")
+    commands = parser.add_subparsers(required=True, metavar="serve | status | render | animate | evaluate | keys")
 
     command = commands.add_parser("serve", help="answer Blender and other clients")
     command.set_defaults(do=serve)
@@ -193,6 +194,11 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(do=animate.run)
     animate.add_options(command)
     _add_client(command)
+    _add_device(command)
+
+    command = commands.add_parser("evaluate", help="measure 3DHM's weights on people that training never saw")
+    command.set_defaults(do=evaluation.run)
+    evaluation.add_options(command)
     _add_device(command)
 
     command = commands.add_parser("keys", help="make keys for backends that other machines can reach")

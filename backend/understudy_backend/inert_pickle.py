@@ -25,6 +25,42 @@ def read_pickled_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
     Raises:
         FormatError: no pickle, damaged, one that names more than arrays, or one of the arrays wanted is none.
     """
+    content = _unpickle(path)
+    out = {}
+    for name in names:
+        if name in content:
+            try:
+                out[name] = _value(content[name])
+            except (TypeError, ValueError, KeyError, IndexError, AttributeError, MemoryError):
+                raise FormatError(path, f"'{name}' is not an array that can be read") from None
+    return out
+
+
+def read_pickled_tree(path: Path) -> dict[str, NDArray]:
+    """All arrays of a pickled dictionary of dictionaries, named by their keys joined with `/`: a JAX checkpoint.
+
+    Raises:
+        FormatError: as `read_pickled_arrays`, or one of the leaves is no array.
+    """
+    out: dict[str, NDArray] = {}
+
+    def gather(branch: dict[Any, Any], prefix: str, depth: int) -> None:
+        if depth > 16:  # a dictionary can hold itself
+            raise FormatError(path, "holds dictionaries too deep to be read")
+        for key, value in branch.items():
+            if isinstance(value, dict):
+                gather(value, f"{prefix}{key}/", depth + 1)
+                continue
+            try:
+                out[f"{prefix}{key}"] = _value(value)
+            except (TypeError, ValueError, KeyError, IndexError, AttributeError, MemoryError):
+                raise FormatError(path, f"'{prefix}{key}' is not an array that can be read") from None
+
+    gather(_unpickle(path), "", 0)
+    return out
+
+
+def _unpickle(path: Path) -> dict[Any, Any]:
     try:
         content = _InertUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except pickle.UnpicklingError as error:
@@ -34,14 +70,7 @@ def read_pickled_arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
         raise FormatError(path, "is not a pickle that can be read") from None
     if not isinstance(content, dict):
         raise FormatError(path, "does not hold named arrays")
-    out = {}
-    for name in names:
-        if name in content:
-            try:
-                out[name] = _value(content[name])
-            except (TypeError, ValueError, KeyError, IndexError, AttributeError, MemoryError):
-                raise FormatError(path, f"'{name}' is not an array that can be read") from None
-    return out
+    return content
 
 
 class _Record:
