@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from understudy_backend.methods.contract import MethodError
 from understudy_backend.models.threedhm import denoising, latents, networks
-from understudy_backend.models.threedhm.infilling import complete_texture, merge, working_size
+from understudy_backend.models.threedhm.infilling import complete_texture, merge, weave, working_size
 from understudy_backend.models.threedhm.rendering import (
     BATCH,
     BodyFrame,
@@ -19,7 +19,7 @@ from understudy_backend.models.threedhm.rendering import (
     fit_person,
     keep_surface,
 )
-from understudy_backend.weights.threedhm import load_infill, load_render, save_prompt, save_steps
+from understudy_backend.weights.threedhm import Sampling, load_infill, load_render, save_prompt, save_sampling
 
 TINY = networks.NetworkConfig(latent_channels=4, unet_channels=(16, 32, 32), image_size=128)
 
@@ -209,9 +209,21 @@ def test_frames_do_not_depend_on_their_batch(
     assert np.array_equal(np.stack(backwards[::-1]), np.stack(together))
 
 
+def test_fine_structure_comes_from_the_nearest_texels() -> None:
+    """Stripes on the visible half of the body go on beyond it, where a plain tone gets none."""
+    visible = np.zeros((256, 256), bool)
+    visible[:, :97] = True
+    stripes = np.full((256, 256, 3), 100, np.uint8)
+    stripes[::4] = 160
+    fine = weave(stripes, visible)
+    around = fine[80:110, 100:108, 0]  # the chest, beside what is visible
+    assert around.std() > 0.05 and abs(around.mean()) < 0.05
+    assert np.abs(weave(np.full_like(stripes, 100), visible)[80:110, 100:108]).max() < 0.02
+
+
 def test_the_window_of_the_weights_is_read_and_checked(ours: Path) -> None:
     assert load_render(ours / "render").window is None
-    save_steps(3, ours / "render", (64, 96))
+    save_sampling(Sampling(3, (64, 96)), ours / "render")
     model = load_render(ours / "render")
     assert (model.steps, model.window) == (3, (64, 96))
     for wrong in ({"steps": 3, "window": [60, 96]}, {"steps": 0}, {"steps": 3, "window": [32]}, [], {"steps": "x"}):

@@ -29,12 +29,15 @@ from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencode
 from understudy_backend.models.threedhm.stages import Infill, Render
 
 
-class _Sampling(msgspec.Struct, frozen=True):
-    """sampling.json, beside a stage's weights."""
+class Sampling(msgspec.Struct, frozen=True, omit_defaults=True):
+    """sampling.json, beside a stage's weights: what suits them. Without it, what suits Stable Diffusion."""
 
     steps: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 25
-    """Enough for Stable Diffusion."""
+    """Denoising steps."""
     window: tuple[int, int] | None = None
+    """Stage 2: see `Render.window`."""
+    detail: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    """Stage 1: see `Infill.detail`."""
 
 
 T = TypeVar("T", bound=torch.nn.Module)
@@ -59,7 +62,8 @@ def load_infill(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.fl
             fix="Choose an inpainting model (noisy latents, mask and masked latents).",
         )
     prompt = _prompt(folder, INFILL_PROMPT, device, dtype)
-    return Infill(vae, unet, _scheduler(folder), prompt, _sampling(folder).steps)
+    sampling = _sampling(folder)
+    return Infill(vae, unet, _scheduler(folder), prompt, sampling.steps, sampling.detail)
 
 
 def load_render(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Render:
@@ -107,11 +111,10 @@ def save_prompt(embedding: Tensor, folder: Path) -> None:
     save_file({"prompt": embedding.contiguous()}, folder / PROMPT_FILE)
 
 
-def save_steps(steps: int, folder: Path, window: tuple[int, int] | None = None) -> None:
-    """Notes with a stage's weights how many denoising steps suit them and, for stage 2, the person's window (width,
-    height) that they were trained on, if any (see `Render.window`)."""
+def save_sampling(sampling: Sampling, folder: Path) -> None:
+    """Notes with a stage's weights what suits them."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SAMPLING_FILE).write_bytes(msgspec.json.encode(_Sampling(steps, window)) + b"\n")
+    (folder / SAMPLING_FILE).write_bytes(msgspec.json.encode(sampling) + b"\n")
 
 
 def missing_parts(folder: Path, *, stage: str) -> list[Path]:
@@ -166,12 +169,12 @@ def _scheduler(folder: Path) -> DDIMScheduler:
     return scheduler
 
 
-def _sampling(folder: Path) -> _Sampling:
+def _sampling(folder: Path) -> Sampling:
     path = folder / SAMPLING_FILE
     if not path.is_file():
-        return _Sampling()
+        return Sampling()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Sampling)
+        return msgspec.json.decode(path.read_bytes(), type=Sampling)
     except msgspec.MsgspecError:
         raise _bad_sampling(folder, "how many steps") from None
 

@@ -21,6 +21,9 @@ from understudy_backend.texture.spread import nearest_visible
 BLEND = 1 / 24
 """Over this part of the texture's side a generated texel takes over the tone of the photographed ones nearby."""
 
+WEAVE = 0.012
+"""What is finer than this part of the texture's side counts as fine structure."""
+
 
 @torch.no_grad()
 def complete_texture(
@@ -46,8 +49,17 @@ def complete_texture(
     working = working_size(model)
     small, known = shrink(color, visible, working)
     generated = generate(model, small[None], known[None], seed=seed, steps=steps, on_step=on_step)[0]
-    large = cv2.resize(generated, (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 1)
-    return merge(color, visible, large)
+    large = cv2.resize(generated, (side, side), interpolation=cv2.INTER_CUBIC)
+    if model.detail > 0:
+        large += model.detail * weave(color, visible)
+    return merge(color, visible, large.clip(0, 1))
+
+
+def weave(color: NDArray[np.uint8], visible: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The fine structure (S, S, 3), around 0, of the nearest visible texels: folds, weave and seams for networks that
+    paint tone alone."""
+    nearest = nearest_visible((color / np.float32(255)).astype(np.float32), visible)
+    return (nearest - cv2.GaussianBlur(nearest, (0, 0), WEAVE * color.shape[0])).astype(np.float32)
 
 
 def working_size(model: Infill) -> int:

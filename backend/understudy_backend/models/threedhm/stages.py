@@ -21,6 +21,9 @@ class Infill:
     """(1, L, D) embedding of the fixed prompt."""
     steps: int
     """Denoising steps that suit the weights."""
+    detail: float = 0.0
+    """From 0 to 1, how much fine structure generated texels take from the nearest visible ones; 0 for weights that make
+    their own."""
 
 
 @dataclass(frozen=True)
