@@ -45,7 +45,7 @@ lint: .venv/.ready
 	.venv/bin/pyright
 
 test-backend: .venv/.ready .venv-blender-5.0/.ready
-	$(BACKEND) -m pytest tests/shared tests/backend tests/faults tests/e2e
+	$(BACKEND) -m pytest tests/shared tests/backend tests/parity tests/faults tests/e2e
 
 # Blender 5.2 needs Python 3.13; where there is none, 4.5 and 5.0 are tested
 VERSIONS := 4.5 5.0 $(if $(PYTHON_5_2),5.2)

@@ -1,7 +1,7 @@
 """The networks of both stages, built from diffusers' classes. `SMALL` is ours and runs on a CPU.
 
-At the size of Stable Diffusion nothing is built here: its configurations come with its weights
-(see `weights.threedhm`).
+Stable Diffusion's networks come with their configurations and weights (see `weights.threedhm`); what those are at
+version 1.5 is noted here, to measure and test at that size without any weights.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
 from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencoder
 
@@ -95,3 +95,38 @@ def constant_prompt(config: NetworkConfig, seed: int) -> torch.Tensor:
     """The locked text embedding (1, 1, prompt_width) of networks that never saw a text encoder."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(1, 1, config.prompt_width, generator=generator)
+
+
+def build_sd15_unet(in_channels: int = 4) -> UNet2DConditionModel:
+    """Stable Diffusion 1.5's UNet (860 million parameters) with random weights; 9 channels go into the inpainting one.
+
+    Build it under `torch.device("meta")` where only its layout matters.
+    """
+    return UNet2DConditionModel(
+        sample_size=64,
+        in_channels=in_channels,
+        out_channels=4,
+        block_out_channels=(320, 640, 1280, 1280),
+        layers_per_block=2,
+        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+        attention_head_dim=8,
+        cross_attention_dim=SD15_PROMPT_SHAPE[2],
+    )
+
+
+def build_sd15_vae() -> AutoencoderKL:
+    """Stable Diffusion 1.5's VAE (84 million parameters) with random weights."""
+    return AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=512,
+        scaling_factor=0.18215,
+    )
+
+
+SD15_PROMPT_SHAPE = (1, 77, 768)
+"""Shape of a prompt's embedding by the text encoder of Stable Diffusion 1.5, CLIP ViT-L/14."""
