@@ -105,7 +105,7 @@ SMALL_SETTING = Setting(
     infill=Training(steps=6000, last_step_share=0.8, picture_loss=True, background_weight=0.1),
     render=Training(steps=8000, last_step_share=0.8, picture_loss=True, background_weight=0.2),
     window=(160, 256),
-    detail=1.0,
+    detail=0.35,
 )
 """Ours, for a CPU or a small GPU, from nothing."""
 
