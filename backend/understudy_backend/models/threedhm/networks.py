@@ -118,9 +118,9 @@ def build_sd15_unet(in_channels: int = 4) -> UNet2DConditionModel:
 def build_sd15_vae() -> AutoencoderKL:
     """Stable Diffusion 1.5's VAE (84 million parameters) with random weights."""
     return AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(128, 256, 512, 512),  # pyright: ignore[reportArgumentType]
+        down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+        up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
         layers_per_block=2,
         latent_channels=4,
         sample_size=512,
