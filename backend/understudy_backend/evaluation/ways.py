@@ -13,12 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from understudy_shared.frames import Channel
 
 from understudy_backend.evaluation.subject import SIZE, Picture, Subject
 from understudy_backend.models.threedhm.infilling import complete_texture
-from understudy_backend.models.threedhm.latents import compose, encode, size_multiple
 from understudy_backend.models.threedhm.rendering import BATCH, BodyFrame, FrameRenderer
 from understudy_backend.models.threedhm.stages import Infill, Render
 from understudy_backend.texture.spread import nearest_visible
@@ -87,9 +85,8 @@ class Rendered:
 
     def frames(self, scene: Scene) -> list[Picture]:
         """The finished frames."""
-        renderer = FrameRenderer(self.model, scene.subject.photo, SIZE, **self.options)
-        if not self.photo:
-            renderer._photo = _nothing(self.model, renderer._photo)
+        photo = scene.subject.photo if self.photo else None
+        renderer = FrameRenderer(self.model, photo, SIZE, **self.options)
         bodies = [
             BodyFrame(i, body[Channel.RGBA], body[Channel.UV]) for i, body in enumerate(scene.bodies(self.texture))
         ]
@@ -97,14 +94,6 @@ class Rendered:
         for start in range(0, len(bodies), BATCH):
             out += renderer.render(bodies[start : start + BATCH])
         return out
-
-
-def _nothing(model: Render, latents: Tensor) -> Tensor:
-    """What an empty picture is for the networks, in latents of this shape (1, C, h, w)."""
-    cell = size_multiple(model.vae)
-    empty = torch.zeros(1, 4, latents.shape[2] * cell, latents.shape[3] * cell, dtype=latents.dtype)
-    with torch.no_grad():
-        return encode(model.vae, compose(empty.to(latents.device)))
 
 
 def textures(infill: Infill, subject: Subject, *, seed: int, steps: int) -> dict[str, NDArray[np.uint8]]:

@@ -59,7 +59,7 @@ class FrameRenderer:
     def __init__(
         self,
         model: Render,
-        photo: NDArray[np.uint8],
+        photo: NDArray[np.uint8] | None,
         size: tuple[int, int],
         *,
         seed: int,
@@ -69,7 +69,7 @@ class FrameRenderer:
     ) -> None:
         """Args:
         model: stage 2.
-        photo: (H, W, 4) uint8, straight alpha: the person cut out.
+        photo: (H, W, 4) uint8, straight alpha: the person cut out. None: an empty picture in its place.
         size: (width, height) of the frames in pixels.
         seed: of the noise.
         steps: denoising steps.
@@ -80,12 +80,16 @@ class FrameRenderer:
         multiple = _frame_multiple(model)
         self._window = model.window or (size[0] + -size[0] % multiple, size[1] + -size[1] % multiple)
         self._background = background(BACKGROUND).to(model.prompt)
-        framed = fit_person(photo, model.window or size)
+        width, height = model.window or size
+        framed = np.zeros((height, width, 4), np.uint8) if photo is None else fit_person(photo, (width, height))
         whole = Box(0, 0, *self._window)
         self._photo = encode(model.vae, self._cut(compose(self._tensor(framed)[None])[0], whole)[None])
-        self._noise, self._seed, self._shape = noise, seed, (1, *self._photo.shape[1:])
-        cell = size_multiple(model.vae)
-        self._surface = SurfaceNoise(seed, self._shape[1], cell, 1 << round(math.log2(max(self._window))))
+        self._seed, self._shape = seed, (1, *self._photo.shape[1:])
+        self._fixed = None if noise == "independent" else seeded_noise(seed, self._shape)
+        self._surface: SurfaceNoise | None = None
+        if noise == "surface":
+            texels = 1 << round(math.log2(max(self._window)))
+            self._surface = SurfaceNoise(seed, self._shape[1], size_multiple(model.vae), texels)
 
     @torch.no_grad()
     def render(self, frames: list[BodyFrame]) -> list[NDArray[np.uint8]]:
@@ -124,10 +128,10 @@ class FrameRenderer:
         return cut(composed, box, self._window, self._background)
 
     def _noise_of(self, frame: BodyFrame, box: Box) -> Tensor:
-        if self._noise == "independent":
+        if self._fixed is None:
             return seeded_noise((self._seed * 1_000_003 + frame.index + 1) % (1 << 62), self._shape)
-        if self._noise == "fixed" or frame.uv is None:
-            return seeded_noise(self._seed, self._shape)
+        if self._surface is None or frame.uv is None:
+            return self._fixed
         rows, columns, inside = pixels(box, self._window, self.size)
         uv, cover = frame.uv[rows[:, None], columns], frame.rgba[rows[:, None], columns, 3] > 127
         return self._surface.latent(uv, cover & inside)
