@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from understudy_backend.photo.report import silhouette_iou
+
 Picture = NDArray[np.uint8]
 
 SIGMA = 1.5
@@ -46,8 +48,7 @@ def ssim(result: Picture, truth: Picture) -> float:
 
 def iou(result: Picture, truth: Picture) -> float:
     """Intersection over union of the silhouettes of pictures (H, W, 4): alpha above one half."""
-    a, b = result[..., 3] > 127, truth[..., 3] > 127
-    return float((a & b).sum() / max((a | b).sum(), 1))
+    return silhouette_iou(result[..., 3] > 127, truth[..., 3] > 127)
 
 
 def _radius() -> int:

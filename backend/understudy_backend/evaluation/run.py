@@ -14,12 +14,14 @@ import cv2
 import numpy as np
 import torch
 
+from understudy_backend.atomic import write_atomically
 from understudy_backend.evaluation import report
 from understudy_backend.evaluation.measure import TABLES, Angles, Learned, Measured, measure
 from understudy_backend.evaluation.metric_weights import ALL, MissingWeights, weights_file
-from understudy_backend.evaluation.sheets import sheet, write_png
+from understudy_backend.evaluation.sheets import sheet
 from understudy_backend.evaluation.subject import Subject
 from understudy_backend.evaluation.ways import our_ways, textures
+from understudy_backend.training.grid import write_png
 from understudy_backend.training.people.person import TEST_PEOPLE
 from understudy_backend.weights.threedhm import load_infill, load_render
 
@@ -174,9 +176,8 @@ def _write(out: Path, index: int, result: Measured) -> None:
     place = _place(out, index)
     place.parent.mkdir(exist_ok=True)
     np.savez(place.with_suffix(".npz"), **{k: v.astype(np.float32) for k, v in result.features.items()})  # type: ignore[arg-type]
-    part = place.with_suffix(".part")
-    part.write_text(json.dumps(result.scores, indent=1) + "\n")
-    part.replace(place.with_suffix(".json"))
+    text = json.dumps(result.scores, indent=1) + "\n"
+    write_atomically(place.with_suffix(".json"), lambda file: file.write(text.encode()))
 
 
 def _read(out: Path, index: int) -> Measured:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +26,3 @@ def sheet(rows: list[list[Picture]], first: Picture | None = None) -> Picture:
         empty = np.full_like(photo, 127)
         lines = [np.hstack([photo if i == 0 else empty, line]) for i, line in enumerate(lines)]
     return np.vstack(lines).astype(np.uint8)
-
-
-def write_png(path: Path, picture: Picture) -> None:
-    """Writes (H, W, 3).
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done, data = cv2.imencode(".png", picture[..., ::-1])
-    assert done
-    path.write_bytes(data.tobytes())

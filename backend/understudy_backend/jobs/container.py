@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +19,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from understudy_shared.protocol.wire import DTYPES, ArrayMeta, WireError, array_bytes, array_from, portable
+
+from ..atomic import write_atomically
 
 _MAGIC = b"USTUDY01"
 
@@ -75,36 +77,6 @@ def read_container(path: Path) -> tuple[dict[str, Any], dict[str, NDArray]]:
     except (msgspec.MsgspecError, WireError) as error:
         raise ContainerError(f"{path.name} is damaged: {error}") from None
     return head.meta, arrays
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, durable: bool) -> int:
-    """Calls `write` on a temporary file that then takes the place of `path`; returns its size."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-            size = file.tell()
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync_folder(path.parent)
-    return size
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes names in a folder survive a loss of power; does nothing where folders cannot be synced (Windows)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_array(file: BinaryIO, meta: ArrayMeta, limit: int) -> NDArray:

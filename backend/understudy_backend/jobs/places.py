@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from .container import write_atomically
+from ..atomic import write_atomically
 
 
 class PlaceError(ValueError):

@@ -23,7 +23,8 @@ import msgspec
 from numpy.typing import NDArray
 from understudy_shared.job import JobSpec
 
-from .container import ContainerError, read_container, sync_folder, write_atomically, write_container
+from ..atomic import sync_folder, write_atomically
+from .container import ContainerError, read_container, write_container
 from .job import Failure, JobState
 
 

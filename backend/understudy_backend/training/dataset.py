@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from understudy_backend.atomic import write_atomically
 from understudy_backend.training.people import poses, skins
 from understudy_backend.training.people.person import SPLITS, TEXTURE_SIZE, generator, random_person
 from understudy_backend.training.people.samples import (
@@ -132,9 +133,8 @@ def write_shard(plan: Plan, shard: int) -> int:
 
 
 def _write_about(folder: Path, about: dict[str, object]) -> None:
-    part = folder / "dataset.json.part"
-    part.write_text(json.dumps(about, indent=1) + "\n")
-    part.replace(folder / "dataset.json")
+    text = json.dumps(about, indent=1) + "\n"
+    write_atomically(folder / "dataset.json", lambda file: file.write(text.encode()))
 
 
 def missing(plan: Plan) -> list[int]:

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from understudy_backend.atomic import write_atomically
+
 BACKDROP = 0.85
 """Grey in [0, 1] behind what is transparent; unlike the background of training, so that a halo shows."""
 GAP = 2
@@ -36,6 +38,4 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     good, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     assert good
-    unfinished = path.with_suffix(".partial")
-    unfinished.write_bytes(data.tobytes())
-    unfinished.replace(path)
+    write_atomically(path, lambda file: file.write(data.tobytes()))

@@ -21,6 +21,7 @@ from diffusers.training_utils import EMAModel
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from understudy_backend.atomic import write_atomically
 from understudy_backend.training import draws
 from understudy_backend.training.checkpoints import Progress, State, TrainingError, checkpoints
 from understudy_backend.training.configs import Training
@@ -285,9 +286,7 @@ class _Log:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):
                 continue  # a line that was being written when the run was killed
-        unfinished = path.with_suffix(".partial")
-        unfinished.write_text("".join(kept))
-        unfinished.replace(path)
+        write_atomically(path, lambda file: file.write("".join(kept).encode()))
 
 
 def peak_memory(device: torch.device) -> float:

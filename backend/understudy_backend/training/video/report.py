@@ -9,6 +9,8 @@ from pathlib import Path
 
 from understudy_shared.formats.reading import FormatError, read_json
 
+from understudy_backend.atomic import write_atomically
+
 
 @dataclass(frozen=True)
 class Report:
@@ -65,6 +67,5 @@ class Report:
         """Writes it as JSON, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {**asdict(self), "reasons": self.reasons, "summary": self.line()}
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(json.dumps(content, indent=1) + "\n")
-        part.replace(path)
+        text = json.dumps(content, indent=1) + "\n"
+        write_atomically(path, lambda file: file.write(text.encode()))

@@ -17,6 +17,7 @@ from zlib import crc32
 import numpy as np
 from understudy_shared.formats.reading import FormatError, read_json
 
+from understudy_backend.atomic import write_atomically
 from understudy_backend.training.people.samples import SIZE, Kind, Sample
 from understudy_backend.training.people.surface import texels
 from understudy_backend.training.video.clip import ClipError
@@ -100,9 +101,8 @@ def _write(path: Path, kind: Kind, origin: Origin, part: int, frames: list[int],
         "frames": frames,
         "fingerprint": origin.fingerprint,
     }
-    waiting = path / ".dataset.json.part"
-    waiting.write_text(json.dumps(about, indent=1) + "\n")
-    waiting.replace(path / "dataset.json")
+    text = json.dumps(about, indent=1) + "\n"
+    write_atomically(path / "dataset.json", lambda file: file.write(text.encode()))
 
 
 def _complete(out: Path, kind: Kind) -> dict[Path, dict[str, Any]]:

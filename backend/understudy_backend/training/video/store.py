@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from understudy_shared.formats.reading import FormatError, read_npz
 
+from understudy_backend.atomic import write_atomically
 from understudy_backend.photo.result import Estimate
 from understudy_backend.training.video import sighting
 from understudy_backend.training.video.sighting import Sighting
@@ -68,8 +69,7 @@ class Store:
             return None
 
     def _write(self, kind: str, number: int, arrays: dict[str, NDArray]) -> None:
-        path = self._path(kind, number)
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as file:
+        def write(file: BinaryIO) -> None:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        part.replace(path)
+
+        write_atomically(self._path(kind, number), write)

@@ -29,6 +29,7 @@ from understudy_shared.formats import phalp
 from understudy_shared.formats.reading import FormatError, read_npz
 from understudy_shared.rotations import axis_angle_from_matrix
 
+from understudy_backend.atomic import write_atomically
 from understudy_backend.photo.result import Estimate
 
 CAMERA_AXES: NDArray[np.float64] = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -97,11 +98,9 @@ class Track:
 
     def save(self, path: Path) -> None:
         """Writes the file, whole or not at all."""
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as file:
-            arrays = {name: getattr(self, name) for name in ("frame", *FIT_ARRAYS, "confidence")}
-            np.savez(file, **arrays, name=np.array(self.name), size=np.array(self.size), body=np.array(self.body))
-        part.replace(path)
+        arrays = {name: getattr(self, name) for name in ("frame", *FIT_ARRAYS, "confidence")}
+        arrays |= {"name": np.array(self.name), "size": np.array(self.size), "body": np.array(self.body)}
+        write_atomically(path, lambda file: np.savez(file, **arrays))
 
 
 def from_estimates(
