@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from . import backend, jobs, scene
+from . import actor, backend, cameras, imitator, takes
 
-CLASSES = (*scene.CLASSES, *backend.CLASSES, *jobs.CLASSES)
+CLASSES = (*backend.CLASSES, *actor.CLASSES, *imitator.CLASSES, *cameras.CLASSES, *takes.CLASSES)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import bpy
 
+from ..link.session import current
+
 
 class Reporting:
     """Mix-in: subclasses write `run` in place of `execute`, and give a line to report, or nothing."""
@@ -47,3 +49,8 @@ def not_now(cls: type[bpy.types.Operator], condition: bool, message: str) -> boo
     if not condition:
         cls.poll_message_set(message)
     return bool(condition)
+
+
+def online(cls: type[bpy.types.Operator]) -> bool:
+    """For `poll`: whether there is a connection to a backend; if not, the greyed-out button tells what to do."""
+    return not_now(cls, current().pump.link is not None, "Connect to a backend first, or start the local one")

@@ -11,48 +11,7 @@ from bpy.props import StringProperty
 from .. import api
 from ..link.jobs import Job, State
 from ..link.session import current
-from .reporting import Reporting, not_now
-
-_OFFLINE = "Connect to a backend first, or start the local one"
-
-
-class UNDERSTUDY_OT_fit_photo(Reporting, bpy.types.Operator):
-    bl_idname = "understudy.fit_photo"
-    bl_label = "Fit Photo"
-    bl_description = "Find the person in the photo, and put a body of their shape and pose before it"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return not_now(cls, context.scene.understudy.photo is not None, "Load a photo first") and _online(cls)
-
-    def run(self, context: bpy.types.Context) -> None:
-        api.fit_photo(context.scene)
-
-
-class UNDERSTUDY_OT_refit(Reporting, bpy.types.Operator):
-    bl_idname = "understudy.refit"
-    bl_label = "Fit Again"
-    bl_description = "Fit again from the pose and the camera as you have corrected them"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return not_now(cls, context.scene.understudy.photo_body is not None, "Fit the photo first") and _online(cls)
-
-    def run(self, context: bpy.types.Context) -> None:
-        api.refit(context.scene)
-
-
-class UNDERSTUDY_OT_make_texture(Reporting, bpy.types.Operator):
-    bl_idname = "understudy.make_texture"
-    bl_label = "Make Texture"
-    bl_description = "Take the person's texture from the photo, and complete what the photo does not show"
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return not_now(cls, context.scene.understudy.photo_body is not None, "Fit the photo first") and _online(cls)
-
-    def run(self, context: bpy.types.Context) -> None:
-        api.make_texture(context.scene)
+from .reporting import Reporting, not_now, online
 
 
 class UNDERSTUDY_OT_render(Reporting, bpy.types.Operator):
@@ -69,7 +28,7 @@ class UNDERSTUDY_OT_render(Reporting, bpy.types.Operator):
             and not_now(
                 cls, context.scene.understudy.camera or context.scene.camera, "Import a camera, or add one to the scene"
             )
-            and _online(cls)
+            and online(cls)
         )
 
     def run(self, context: bpy.types.Context) -> str:
@@ -101,16 +60,12 @@ class UNDERSTUDY_OT_resume(Reporting, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return not_now(cls, any(map(_resumable, current().jobs)), "No job waits to be resumed") and _online(cls)
+        return not_now(cls, any(map(_resumable, current().jobs)), "No job waits to be resumed") and online(cls)
 
     def run(self, context: bpy.types.Context) -> str:
         job = _chosen(self.take, _resumable, "No job waits to be resumed")
         api.resume(job)
         return f"{job.record.title}: {len(job.missing)} frames to go" if job.numbers else job.record.title
-
-
-def _online(cls: type[bpy.types.Operator]) -> bool:
-    return not_now(cls, current().pump.link is not None, _OFFLINE)
 
 
 def _resumable(job: Job) -> bool:
@@ -130,9 +85,6 @@ def _chosen(take: str, fits: Callable[[Job], bool], otherwise: str) -> Job:
 
 
 CLASSES = (
-    UNDERSTUDY_OT_fit_photo,
-    UNDERSTUDY_OT_refit,
-    UNDERSTUDY_OT_make_texture,
     UNDERSTUDY_OT_render,
     UNDERSTUDY_OT_cancel,
     UNDERSTUDY_OT_resume,
