@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from understudy_backend.training.arrays import DataError, Samples, split_of
+from understudy_backend.training.arrays import DataError, Mirrored, Samples, split_of
 
 
 def write(folder: Path, values: np.ndarray, **others: np.ndarray) -> Path:
@@ -43,6 +43,17 @@ def test_what_a_part_lacks_is_filled_in_where_asked(tmp_path: Path, whole: np.nd
     assert rows.shape == (3, 4, 4) and rows[0].min() == 255 and rows[1:].max() == 7
     with pytest.raises(DataError, match=r"known\.npy is missing"):
         data.rows("known", np.array([3]))
+
+
+def test_mirrored_samples_follow_the_others(tmp_path: Path, whole: np.ndarray) -> None:
+    folder = write(tmp_path / "one", whole)
+    both = Mirrored([folder])
+    rows = both.rows("target", np.array([20, 3, 33, 16]))
+    assert len(both) == 34
+    assert np.array_equal(rows, np.stack([np.fliplr(whole[3]), whole[3], np.fliplr(whole[16]), whole[16]]))
+    with pytest.raises(DataError, match="from 0 to 33"):
+        both.rows("target", np.array([34]))
+    assert np.array_equal(np.load(folder / "target.npy"), whole)
 
 
 def test_only_the_rows_asked_for_are_read(tmp_path: Path) -> None:

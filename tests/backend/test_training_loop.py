@@ -30,7 +30,8 @@ QUICK = Training(steps=24, batch=4, accumulate=2, learning_rate=2e-3, warmup=2, 
                  validation_samples=2)  # fmt: skip
 TINY = Setting(
     "tiny", SIDE, 1, True, NetworkConfig(8, (8, 16), 1, 8, 8, SIDE), QUICK, QUICK,
-    dataclasses.replace(QUICK, last_step_share=0.3, picture_loss=True, background_weight=0.3), window=(48, SIDE),
+    dataclasses.replace(QUICK, last_step_share=0.3, picture_loss=True, mirror=True, background_weight=0.3),
+    window=(48, SIDE),
 )  # fmt: skip
 
 

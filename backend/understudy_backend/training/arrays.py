@@ -69,8 +69,8 @@ class Samples:
             DataError: an index beyond the end, an array that is damaged, or one that is lacking without `absent`.
         """
         indices = np.asarray(indices)
-        if len(indices) == 0 or indices.min() < 0 or indices.max() >= len(self):
-            raise DataError(f"samples are counted from 0 to {len(self) - 1}")
+        if len(indices) == 0 or indices.min() < 0 or indices.max() >= self._ends[-1]:
+            raise DataError(f"samples are counted from 0 to {self._ends[-1] - 1}")
         owners = np.searchsorted(self._ends, indices, side="right")
         out: NDArray | None = None
         for number in np.unique(owners).tolist():
@@ -103,6 +103,27 @@ class Samples:
         if array.ndim == 0 or len(array) != expected:
             raise DataError(f"{path} does not hold the {expected} samples that {ABOUT} speaks of; make it again")
         return array
+
+
+class Mirrored(Samples):
+    """The samples of data set folders, and after them all of them again, mirrored left to right.
+
+    People are as good mirrored, so pictures of them are twice as many. (Textures are not pictures of people: where a
+    texel lies says which side of the body it is.)
+    """
+
+    def __len__(self) -> int:
+        return 2 * super().__len__()
+
+    def rows(self, name: str, indices: NDArray[np.integer], absent: int | None = None) -> NDArray:
+        """As `Samples.rows`, of pictures (N, H, W, C)."""
+        indices, count = np.asarray(indices), super().__len__()
+        if len(indices) == 0 or indices.min() < 0 or indices.max() >= 2 * count:
+            raise DataError(f"samples are counted from 0 to {2 * count - 1}")
+        found = super().rows(name, indices % count, absent)
+        again = indices >= count
+        found[again] = found[again][:, :, ::-1]
+        return found
 
 
 def split_of(roots: Sequence[Path], kind: str, split: str) -> list[Path]:

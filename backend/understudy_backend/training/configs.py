@@ -48,6 +48,8 @@ class Training:
     """How often training sees the very last diffusion step, beyond its turn: sampling in one step is all there."""
     picture_loss: bool = False
     """At the very last diffusion step, compare pictures in place of latents (see `picture_loss`); ours only."""
+    mirror: bool = False
+    """Show every frame mirrored, too: twice the data (stage 2 only)."""
     background_weight: float = 1.0
     """Weight in the loss of what shows no person: texels off the body, pixels away from it."""
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
@@ -103,7 +105,7 @@ SMALL_SETTING = Setting(
     networks=SMALL,
     refine=Training(learning_rate=1e-3, steps=1500),
     infill=Training(steps=6000, last_step_share=0.8, picture_loss=True, background_weight=0.1),
-    render=Training(steps=8000, last_step_share=0.8, picture_loss=True, background_weight=0.2),
+    render=Training(steps=8000, last_step_share=0.8, picture_loss=True, mirror=True, background_weight=0.2),
     window=(160, 256),
     detail=0.35,
 )

@@ -54,7 +54,10 @@ def random_lesson(setting: Setting, stage: Stage, base: Base) -> Lesson:
         textures = stage1.Textures(latents[0], latents[1], mask, mask, torch.ones(1, 1, *shape[1:]))
         return stage1.lesson(setting, base, textures, None)
     branch = stage2.new_branch(setting, base)
-    return stage2.lesson(setting, base, branch, stage2.Frames(latents[0], latents[1], latents[2], mask), None)
+    width, height = stage2.frame_size(setting)
+    picture = torch.rand(count, 4, height, width) * 2 - 1
+    frames = stage2.Frames(latents[0], latents[1], latents[2], mask, lambda _, indices: picture[indices])
+    return stage2.lesson(setting, base, branch, frames, None)
 
 
 def measure(setting: Setting, stage: Stage, *, cpu: bool) -> dict[str, float | str]:

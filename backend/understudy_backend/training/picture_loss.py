@@ -35,19 +35,19 @@ def texture_errors(vae: PatchAutoencoder, found: Tensor, clean: Tensor, weight: 
     return _colour_and_edges(vae.expand(found)[:, :3], vae.expand(clean)[:, :3], weight)
 
 
-def frame_errors(vae: PatchAutoencoder, found: Tensor, clean: Tensor, body: Tensor, weight: Tensor) -> Tensor:
+def frame_errors(vae: PatchAutoencoder, found: Tensor, truth: Tensor, body: Tensor, weight: Tensor) -> Tensor:
     """How far frames are from the truth (N,): colour, edges and silhouette, of the network's picture, and colour and
     silhouette of the finished one, in which the body keeps its surface.
 
     Args:
         vae: makes pictures of latents.
         found: (N, C, h, w) latents that the network found.
-        clean: (N, C, h, w) latents of the real frame.
-        body: (N, C, h, w) latents of the intermediate frame.
+        truth: (N, 4, H, W) the real frame, composed, in [-1, 1].
+        body: (N, 4, H, W) the intermediate frame, composed, in [-1, 1].
         weight: (N, 1, h, w) of the latent cells.
     """
-    result, truth = vae.expand(found), vae.expand(clean)
-    finished = compose(keep_surface(_straight(vae.expand(body)), _straight(result)))
+    result = vae.expand(found)
+    finished = compose(keep_surface(_straight(body), _straight(result)))
     error = _colour_and_edges(result, truth, weight) + _weighted(finished - truth, _pixels(weight, truth))
     return error + SILHOUETTE * (_beside(result[:, 3:], truth[:, 3:]) + _beside(finished[:, 3:], truth[:, 3:]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class Frames:
     """(N, C, h, w) latents of the appearance photos, from another time."""
     person: NDArray[np.uint8]
     """(N, 1, h, w), 1 where a cell of the real frame, or one beside it, shows the person."""
+    pictures: Callable[[str, NDArray[np.integer]], Tensor]
+    """Gives "target" or "body" of some samples as pictures, composed (N, 4, H, W) in [-1, 1]."""
 
 
 def read(samples: Samples, setting: Setting, base: Base, cache: Path, accelerator: Accelerator) -> Frames:
@@ -58,7 +61,8 @@ def read(samples: Samples, setting: Setting, base: Base, cache: Path, accelerato
         return max_pool2d(any_in_cell(shown, cells), 3, 1, 1)
 
     target, body, photo = latents("target"), latents("body"), latents("photo")
-    return Frames(target, body, photo, store.array("person", (1, *cells), np.uint8, person))
+    shown = store.array("person", (1, *cells), np.uint8, person)
+    return Frames(target, body, photo, shown, lambda name, indices: pictures(samples, name, indices, setting))
 
 
 def frame_size(setting: Setting) -> tuple[int, int]:
@@ -96,10 +100,12 @@ def lesson(
     branch.requires_grad_(True).train().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     trained = {"unet": unet, "branch": branch} if setting.train_unet else {"branch": branch}
 
+    pictured = training.picture_loss and isinstance(base.vae, PatchAutoencoder)
+
     def prepare(draw: Draw) -> Batch:
         clean = take(frames.target, draw.indices)
         person = take(frames.person, draw.indices)
-        return {
+        return {name: frames.pictures(name, draw.indices) for name in (("target", "body") if pictured else ())} | {
             "clean": clean,
             "condition": torch.cat([take(frames.body, draw.indices), take(frames.photo, draw.indices)], 1),
             "weight": training.background_weight + (1 - training.background_weight) * person,
@@ -115,10 +121,10 @@ def lesson(
         guess = denoising.predict_render(modules.get("unet", unet), modules["branch"], noisy, t, condition, prompt)  # pyright: ignore
         wanted = objective.goal(base.scheduler, clean, noise, t)
         errors = objective.weighted_errors(guess, wanted, batch["weight"], batch["weight"])
-        if training.picture_loss and isinstance(base.vae, PatchAutoencoder):
+        if pictured:
+            assert isinstance(base.vae, PatchAutoencoder)
             found = objective.signal(base.scheduler, noisy, guess, t).float()
-            body = batch["condition"][:, : clean.shape[1]]
-            shown = picture_loss.frame_errors(base.vae, found, clean, body, batch["weight"])
+            shown = picture_loss.frame_errors(base.vae, found, batch["target"], batch["body"], batch["weight"])
             errors = torch.where(objective.is_last(base.scheduler, t), shown, picture_loss.LATENT * errors)
         return errors.mean()
 

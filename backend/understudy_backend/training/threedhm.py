@@ -22,7 +22,7 @@ import torch
 
 from understudy_backend.methods.contract import MethodError
 from understudy_backend.training import autoencoder, stage1, stage2
-from understudy_backend.training.arrays import DataError, Samples, split_of
+from understudy_backend.training.arrays import DataError, Mirrored, Samples, split_of
 from understudy_backend.training.bases import base_of, load_vae, start_from
 from understudy_backend.training.checkpoints import TrainingError
 from understudy_backend.training.configs import (
@@ -120,6 +120,8 @@ def train_part(
         base, trainee = base_of(what, setting, out, weights), None
         kind, cache = ("texture" if what == "infill" else "frames"), out / "latents"
         samples, other = kinds_of(data, "train", kind)[kind], kinds_of(data, "val", kind, needed=False).get(kind)
+        if what == "render" and training.mirror:
+            samples = Mirrored(split_of(data, kind, "train"))
         accelerator = start(training, folder, cpu=cpu)
         others = samples if other is None else other  # its own people tell nothing of how well it generalises
         if what == "infill":

@@ -88,7 +88,7 @@ class FrameRenderer:
         self._fixed = None if noise == "independent" else seeded_noise(seed, self._shape)
         self._surface: SurfaceNoise | None = None
         if noise == "surface":
-            texels = 1 << round(math.log2(max(self._window)))
+            texels = 1 << round(math.log2(max(self._window))) - 1
             self._surface = SurfaceNoise(seed, self._shape[1], size_multiple(model.vae), texels)
 
     @torch.no_grad()
