@@ -211,7 +211,7 @@ class Server:
         elif following.has_all():
             session.following.pop(job.id, None)
             self._post(session, m.Done(job=job.id))
-        elif following.owed and job.ahead_bytes < self._config.ahead_bytes:
+        elif following.owed and (job.ahead_bytes < self._config.ahead_bytes or not job.method.independent_frames):
             self._post(session, m.Credit(job=job.id, n=following.owed))
             following.owed = 0
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 from bpy.types import Depsgraph, Object, Scene
 from numpy.typing import NDArray
+from understudy_shared.body import JOINT_NAMES
 from understudy_shared.frames import Channel, Frame
 
-from ..scene.body_parts import VERTICES, mesh_of
+from ..scene.body_parts import VERTICES, armature_of, mesh_of
 from ..scene.camera import camera_matrices, require_perspective
 from ..scene.evaluation import at_frame, scene_aside
 
@@ -28,8 +29,8 @@ def frame_geometry(body_obj: Object, camera: Object, scene: Scene, frame: int, s
         size: (width, height) in pixels of the job.
 
     Returns:
-        VERTICES (V, 3) float32 in the body model's order, world, metres; EXTRINSICS (4, 4) and INTRINSICS (3, 3)
-        float64.
+        VERTICES (V, 3) float32 in the body model's order and JOINTS (24, 3) float32, world, metres; EXTRINSICS (4, 4)
+        and INTRINSICS (3, 3) float64.
 
     Raises:
         ValueError: not a body, not a perspective camera, in Edit Mode, or a modifier has changed the number of
@@ -42,6 +43,7 @@ def frame_geometry(body_obj: Object, camera: Object, scene: Scene, frame: int, s
         extrinsics, intrinsics = camera_matrices(camera, depsgraph, scene, size)
         channels = {
             Channel.VERTICES: posed_vertices(mesh, depsgraph),
+            Channel.JOINTS: posed_joints(armature_of(mesh), depsgraph),
             Channel.EXTRINSICS: extrinsics,
             Channel.INTRINSICS: intrinsics,
         }
@@ -66,3 +68,11 @@ def posed_vertices(mesh: Object, depsgraph: Depsgraph) -> NDArray[np.float32]:
     world = np.array(evaluated.matrix_world, np.float32)
     local = local.reshape(-1, 3)
     return local if np.array_equal(world, np.eye(4)) else local @ world[:3, :3].T + world[:3, 3]
+
+
+def posed_joints(armature: Object, depsgraph: Depsgraph) -> NDArray[np.float32]:
+    """Joints (24, 3) of a body's armature as evaluated, in SMPL's order, in the world, metres."""
+    evaluated = armature.evaluated_get(depsgraph)
+    heads = np.array([evaluated.pose.bones[name].head for name in JOINT_NAMES], np.float32)
+    world = np.array(evaluated.matrix_world, np.float32)
+    return heads @ world[:3, :3].T + world[:3, 3]

@@ -27,6 +27,8 @@ class Channel(StrEnum):
     """(H, W) float32 in [0, 1], how much of the pixel the body covers."""
     VERTICES = "vertices"
     """(V, 3) float32, world, metres: the posed body, from which all of the above can be rasterised."""
+    JOINTS = "joints"
+    """(24, 3) float32, world, metres: the posed body's joints, in SMPL's order."""
     EXTRINSICS = "extrinsics"
     """(4, 4) float64, world to camera, OpenCV axes."""
     INTRINSICS = "intrinsics"
@@ -40,6 +42,7 @@ DTYPES: dict[Channel, tuple[str, ...]] = {
     Channel.UV: ("float32",),
     Channel.MASK: ("uint8", "float16", "float32"),
     Channel.VERTICES: ("float32",),
+    Channel.JOINTS: ("float32",),
     Channel.EXTRINSICS: ("float64",),
     Channel.INTRINSICS: ("float64",),
 }

@@ -3,8 +3,10 @@
 import bpy
 import numpy as np
 import pytest
+from understudy_shared.body import joint_transforms
 from understudy_shared.camera_paths import orbit
 from understudy_shared.frames import Channel
+from understudy_shared.motion import slice_frames
 
 from blender_addon.render.choose import lights, occluders, reasons_to_render
 from blender_addon.render.conditions import frame_geometry
@@ -38,6 +40,15 @@ def test_a_frame_is_read_and_the_scene_is_left(scene, shot):
         assert np.array_equal(seen[0].channels[channel], seen[2].channels[channel])
     assert np.abs(seen[0].channels[Channel.VERTICES] - seen[1].channels[Channel.VERTICES]).max() > 1e-3
     assert (scene.frame_current, len(bpy.data.scenes)) == (30, 1)
+
+
+def test_joints_are_those_of_the_skinned_model(scene, shot, model, betas, wave):
+    body, camera = shot
+    clip = slice_frames(wave, 6, 7)
+    seen = frame_geometry(body, camera, scene, 7, (64, 64)).channels[Channel.JOINTS]
+    transforms = joint_transforms(model, betas, clip.global_orient, clip.body_pose, clip.transl)
+    assert seen.shape == (24, 3)
+    assert np.abs(seen - transforms[0, :, :3, 3]).max() < 1e-4
 
 
 def test_a_hidden_body_is_read_and_stays_hidden(scene, shot):

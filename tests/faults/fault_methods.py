@@ -117,6 +117,52 @@ class Still:
             yield Result(frame.index, {"texture": texture}, {"note": "made"})
 
 
+class Chain:
+    """A clip: every frame is the sum of all frames' first pixels, kept in the job's folder as they come."""
+
+    class Params(msgspec.Struct, frozen=True):
+        kill_once: str = ""
+        log: str = ""
+
+    params_type = Params
+    description = MethodDescription(
+        name="chain",
+        title="Chain",
+        help="for tests",
+        paper="",
+        params=(_param("kill_once", "text", ""), _param("log", "text", "")),
+        needs=(NeedDescription("rgba", True, "the body"),),
+        gives=("rgba",),
+        independent_frames=False,
+    )
+
+    def load(self, device):
+        pass
+
+    def unload(self):
+        pass
+
+    def run(self, task: Task, frames: Iterable[Frame]) -> Iterator[Result]:
+        assert isinstance(task.params, self.Params) and task.folder is not None
+        task.folder.mkdir(exist_ok=True)
+        given = []
+        for frame in frames:
+            given.append(frame.index)
+            (task.folder / str(frame.index)).write_text(str(int(frame.channels["rgba"][0, 0, 1])))  # type: ignore[index]
+        if task.params.log:
+            with Path(task.params.log).open("a") as log:
+                log.write(" ".join(map(str, given)) + "\n")
+        kept = {int(path.name): int(path.read_text()) for path in task.folder.iterdir()}
+        assert sorted(kept) == list(task.spec.frames.numbers())
+        for number, index in enumerate(given):
+            if task.params.kill_once and number == 2 and not Path(task.params.kill_once).exists():
+                Path(task.params.kill_once).touch()
+                time.sleep(0.3)  # what was made before is on its way
+                os.kill(os.getpid(), signal.SIGKILL)
+            task.progress(number / len(given), "chaining")
+            yield Result(index, {"rgba": np.full((2, 2, 4), (sum(kept.values()) + index) % 256, np.uint8)})
+
+
 class Missing:
     """Cannot be made: something it needs is not installed."""
 

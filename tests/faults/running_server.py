@@ -18,7 +18,7 @@ from understudy_shared.protocol import events
 from understudy_shared.protocol.client import Connection
 from understudy_shared.protocol.session import Timing
 
-METHODS = ("fault_methods:Paint", "fault_methods:Still", "fault_methods:Missing")
+METHODS = ("fault_methods:Paint", "fault_methods:Still", "fault_methods:Chain", "fault_methods:Missing")
 HASTE = Timing(ping=0.2, deadline=3.0, backoff=0.05, backoff_limit=0.3)
 PHOTO = np.full((6, 5, 4), 7, np.uint8)
 SIZE = (24, 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections import Counter
@@ -123,3 +124,37 @@ def wait_gone(pid: int) -> None:
             return
         time.sleep(0.02)
     raise AssertionError("the worker outlives its server")
+
+
+def test_a_clip_waits_for_all_its_frames_and_goes_on_after_its_worker_died(server, tmp_path):
+    log = tmp_path / "log"
+    params = {"kill_once": str(tmp_path / "killed"), "log": str(log)}
+    spec = JobSpec("chain", FrameRange(1, 40), SIZE, params=params)
+    total = sum(int(body(number).channels["rgba"][0, 0, 1]) for number in range(1, 41))
+    with Client(server.address) as client:
+        other = client.connection.submit(JobSpec("paint", FrameRange(1, 6), SIZE), {"photo": PHOTO})
+        job = client.connection.submit(spec, {})
+        client.wait(events.JobDone, job=other, frames=body)  # the clip, whose frames are missing, is in nobody's way
+        assert not log.exists()
+        client.wait(events.JobDone, 2, job=job, frames=body)
+        arrived = client.arrived(job)
+        assert Counter(result.index for result in arrived) == Counter(range(1, 41))
+        assert all((result.arrays["rgba"] == (total + result.index) % 256).all() for result in arrived)
+        assert max(client.pushed.values()) <= 2  # two jobs have some frame numbers in common
+    first, second = (line.split() for line in log.read_text().splitlines())
+    assert len(first) == 40 and 0 < len(second) < 40  # all at once, then only what had not been made
+    assert not list(tmp_path.rglob("work"))  # it is done
+    assert not list(server.data.rglob("work"))
+
+
+def test_a_clip_whose_half_done_work_is_gone_starts_again(server, tmp_path):
+    spec = JobSpec("chain", FrameRange(1, 8), SIZE, params={"kill_once": str(tmp_path / "killed")})
+    with Client(server.address) as client:
+        job = client.connection.submit(spec, {})
+        client.wait(events.ResultArrived, 2, job=job, frames=body)
+        client.connection.cancel(job)
+        client.wait(events.JobCancelled)
+        for folder in server.data.rglob("work"):
+            shutil.rmtree(folder)
+        again = client.run(spec, {})
+        assert {result.index for result in client.arrived(again)} == set(range(1, 9))

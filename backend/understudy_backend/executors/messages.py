@@ -29,6 +29,8 @@ class Run(Message, frozen=True, tag="run"):
     spec: JobSpec
     inputs: dict[str, str]
     """Name to path of an .npy file."""
+    folder: str = ""
+    """Where the method may keep what is half done; empty: nowhere."""
 
 
 class Want(Message, frozen=True, tag="want"):

@@ -219,7 +219,8 @@ class Runner:
         self._runs += 1
         spool = self._book.spool
         inputs = {name: str(spool.input_path(job.owner, digest)) for name, digest in job.spec.inputs.items()}
-        if not self._worker.say(Run(run=self._runs, spec=job.spec, inputs=inputs)):
+        folder = "" if job.method.independent_frames else str(spool.work_folder(job.owner, job.id))
+        if not self._worker.say(Run(run=self._runs, spec=job.spec, inputs=inputs, folder=folder)):
             return
         self._book.was_served(job)
         job.running_since, job.finished_when_started = time.monotonic(), len(job.finished)
@@ -252,8 +253,9 @@ class Runner:
         frames = job.to_give()
         while current.owed and frames:
             index = frames[0]
-            suspect = job.deaths[index] > 0
-            if (suspect and current.given) or (current.given >= self._config.turn and self._others_wait(job)):
+            suspect = job.method.independent_frames and job.deaths[index] > 0
+            turn_over = current.given >= self._config.turn and self._others_wait(job)
+            if (suspect and current.given) or (turn_over and job.method.independent_frames):
                 break
             no_path = job.ready[index] == NO_CONDITIONS
             path = "" if no_path else str(self._book.spool.conditions_path(job.owner, job.id, index))
@@ -272,6 +274,8 @@ class Runner:
     def _enough(self, current: _Current, frames: list[int], now: float) -> bool:
         """Whether the run should end with what it was given."""
         job = current.job
+        if not job.method.independent_frames:
+            return not frames  # it was not begun before all of them were here
         if any(job.deaths[index] for index in job.given):
             return True
         if frames:

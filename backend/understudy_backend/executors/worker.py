@@ -118,7 +118,8 @@ def _run(
 
         params = _params(order.spec, methods[name])
         inputs = {key: np.load(path, allow_pickle=False) for key, path in order.inputs.items()}
-        for result in method.run(Task(order.spec, params, inputs, device, progress), iter(stream)):
+        folder = Path(order.folder) if order.folder else None
+        for result in method.run(Task(order.spec, params, inputs, device, folder, progress), iter(stream)):
             stream.check()
             meta = msgspec.json.decode(msgspec.json.encode(result.meta))
             server.say(Made(run=run, index=result.index, meta=meta), dict(result.arrays))

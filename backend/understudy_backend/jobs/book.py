@@ -47,8 +47,9 @@ class Book:
         return list(self._alive.values())
 
     def can_run(self, job: Job) -> bool:
-        """Whether a worker could be given a frame of it now."""
-        return job.state is JobState.ACTIVE and bool(job.to_give())
+        """Whether a worker could be given a frame of it now; where frames depend on each other, all of them."""
+        whole = job.method.independent_frames or not job.wanted()
+        return job.state is JobState.ACTIVE and whole and bool(job.to_give())
 
     def was_served(self, job: Job) -> None:
         """Puts a job at the end of the queue for the worker."""
@@ -107,7 +108,7 @@ class Book:
 
     def reuse(self, job: Job, conditions: Mapping[int, str]) -> None:
         """Finishes the frames that exist already under the digests of their conditions."""
-        for index in job.wanted():
+        for index in job.wanted() if job.method.independent_frames else ():
             if index in conditions:
                 self._take_existing(job, index, job.key(index, conditions[index]))
         self._end_if_complete(job)
@@ -119,7 +120,9 @@ class Book:
         if index not in job.spec.frames.numbers() or not job.needs_conditions:
             return
         digest = conditions_digest(arrays)
-        if not self._take_existing(job, index, job.key(index, digest)):
+        # A clip needs the conditions of all its frames, those too whose results happen to be on disk.
+        independent = job.method.independent_frames
+        if not (independent and self._take_existing(job, index, job.key(index, digest))):
             try:
                 job.ahead_bytes += self.spool.write_conditions(job.owner, job.id, index, digest, arrays)
             except OSError as error:
@@ -157,6 +160,10 @@ class Book:
         if record is not None and record.maker != job.maker:
             self.spool.forget_finished(owner, spec.id)  # other weights or another version: they would look different
         job.finished = self.spool.finished(owner, spec.id)
+        if not (method.independent_frames or job.complete() or self.spool.has_work(owner, spec.id)):
+            # What the other frames would be made from is gone, so the finished ones' conditions are needed again.
+            self.spool.forget_finished(owner, spec.id)
+            job.finished = {}
         for index, (digest, size) in self.spool.conditions(owner, spec.id).items():
             if index in job.finished:
                 self.spool.drop_conditions(owner, spec.id, index)
@@ -194,6 +201,8 @@ class Book:
             return
         job.state = state
         job.given.clear()
+        if state is JobState.DONE:
+            self.spool.drop_work(job.owner, job.id)
         self._alive.pop((job.owner, job.id), None)
         self._record(job)
         self._watcher.job_ended(job)

@@ -127,6 +127,20 @@ class Spool:
         self.used -= size
         return size
 
+    # -- what methods have half done
+
+    def work_folder(self, owner: str, job: str) -> Path:
+        """A folder for what a method keeps between runs of one job; made by the method."""
+        return self._job(owner, job) / "work"
+
+    def has_work(self, owner: str, job: str) -> bool:
+        """Whether there is anything of that kind."""
+        return self.work_folder(owner, job).is_dir()
+
+    def drop_work(self, owner: str, job: str) -> None:
+        """After the job is done."""
+        shutil.rmtree(self.work_folder(owner, job), ignore_errors=True)
+
     # -- jobs
 
     def write_job(self, owner: str, record: JobRecord) -> None:

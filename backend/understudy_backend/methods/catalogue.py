@@ -10,6 +10,8 @@ METHODS = (
     "understudy_backend.methods.fit:FitPhoto",
     "understudy_backend.methods.threedhm_texture:ThreeDHMTexture",
     "understudy_backend.methods.threedhm:ThreeDHM",
+    "understudy_backend.methods.animate_anyone:AnimateAnyone",
+    "understudy_backend.methods.champ:Champ",
     "understudy_backend.methods.tpsmm:TPSMMMethod",
 )
 """`module:class` of each, in the order in which a panel shows them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -31,6 +32,9 @@ class Task:
     inputs: Mapping[str, NDArray]
     """Decoded inputs by name: images (H, W, 4) uint8 sRGB with straight alpha, other arrays as they were sent."""
     device: str = "cpu"
+    folder: Path | None = None
+    """The job's own, for what is half done: it is there again when the job goes on. Only for methods whose frames are
+    not independent; these get all missing frames in one call."""
     progress: Callable[[float, str], None] = field(default=lambda fraction, stage: None)
     """Call with a fraction in [0, 1] and a short text; raises `Cancelled` when the artist has cancelled."""
 

@@ -33,11 +33,12 @@ def _describe(name: str, folder: Path, stage: str, purpose: str) -> WeightsDescr
         source="ships with Understudy" if shipped else str(folder.parent.name),
         available=not missing_parts(folder, stage=stage),
         megabytes=round(sum(p.stat().st_size for p in files) / 1e6, 1),
-        sha256=_digest(folder.parent, files),
+        sha256=files_digest(folder.parent, files),
     )
 
 
-def _digest(root: Path, files: list[Path]) -> str:
+def files_digest(root: Path, files: list[Path]) -> str:
+    """The hash of the files' names, sizes and beginnings."""
     state = hashlib.sha256()
     for path in files:
         state.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode())
