@@ -183,8 +183,11 @@ def _around(rgb: Image, mask: Image | None, size: tuple[int, int], background: B
         across, down = max(across, down * aspect), max(down, across / aspect)
     left, top = round(x - across / 2), round(y - down / 2)
     right, bottom = left + max(1, round(across)), top + max(1, round(down))
-    beyond = [max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width)]
-    how = cv2.BORDER_REPLICATE if background == "photo" else cv2.BORDER_CONSTANT
-    padded = cv2.copyMakeBorder(rgb, *beyond, how, value=GREEN)
-    top, bottom, left, right = top + beyond[0], bottom + beyond[0], left + beyond[2], right + beyond[2]
-    return np.asarray(padded[top:bottom, left:right], np.uint8)
+    above, below, before, after = max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width)
+    if background == "photo":
+        padded = np.pad(rgb, ((above, below), (before, after), (0, 0)), mode="edge")
+    else:
+        padded = np.empty((above + height + below, before + width + after, 3), np.uint8)
+        padded[:] = GREEN
+        padded[above : above + height, before : before + width] = rgb
+    return padded[top + above : bottom + above, left + before : right + before]
