@@ -6,11 +6,13 @@ Ours: OpenCV axes (x right, y down, z forward), world-to-camera extrinsics, K in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from understudy_shared.rotations import matrix_from_quaternion, quaternion_from_matrix, slerp
 
 Doubles = NDArray[np.float64]
 
@@ -32,6 +34,10 @@ class CameraTrajectory:
     """Pixels."""
     fps: float = 24.0
     """Frames per second of the T frames."""
+    start: float = 0.0
+    """Seconds from the beginning of the source to the first frame, where the source says so."""
+    notes: tuple[str, ...] = ()
+    """What was assumed or left out when it was read from a file: sentences for the user, none if it was all there."""
 
     def __post_init__(self) -> None:
         t = len(self.extrinsics)
@@ -41,8 +47,10 @@ class CameraTrajectory:
             raise ValueError("camera needs extrinsics (T, 4, 4) and intrinsics (T, 3, 3) with the same T")
         if not (np.isfinite(self.extrinsics).all() and np.isfinite(self.intrinsics).all()):
             raise ValueError("the camera holds numbers that are not finite")
-        if self.width < 1 or self.height < 1 or not self.fps > 0:
+        if self.width < 1 or self.height < 1 or not (np.isfinite(self.fps) and self.fps > 0):
             raise ValueError("the camera needs a positive width, height and frame rate")
+        if not np.isfinite(self.start):
+            raise ValueError("the camera needs a start that is a number of seconds")
 
     def __len__(self) -> int:
         return len(self.extrinsics)
@@ -52,6 +60,33 @@ class CameraTrajectory:
         """(T, 4, 4) poses, OpenCV axes."""
         return np.linalg.inv(self.extrinsics).astype(np.float64)
 
+    def at(self, frames: ArrayLike, fps: float | None = None) -> CameraTrajectory:
+        """The cameras at any times: orientation along the shortest arc, place and lens along a line.
+
+        Args:
+            frames: (N,) times counted in this trajectory's frames, 0 being the first; whole or not, in any order.
+                Before the first and after the last frame the camera stands still.
+            fps: frame rate of the result; by default the same.
+
+        Raises:
+            ValueError: no times, or some that are not finite.
+        """
+        when = np.atleast_1d(np.asarray(frames, np.float64))
+        if when.ndim != 1 or not len(when) or not np.isfinite(when).all():
+            raise ValueError("a camera is asked for at one or more times (N,), all of them finite")
+        inside = np.clip(when, 0, len(self) - 1)
+        low = np.floor(inside).astype(np.int64)
+        high, part = np.minimum(low + 1, len(self) - 1), inside - low
+        poses, weight = self.camera_to_world, part[:, None, None]
+        turns = quaternion_from_matrix(poses[:, :3, :3])
+        out = (1 - weight) * poses[low] + weight * poses[high]
+        between = part > 0  # a frame that is there stays as it is, to the last bit
+        out[between, :3, :3] = matrix_from_quaternion(slerp(turns[low], turns[high], part))[between]
+        extrinsics = np.where(weight > 0, rigid_inverse(out), self.extrinsics[low])
+        k = (1 - weight) * self.intrinsics[low] + weight * self.intrinsics[high]
+        start = self.start + when[0] / self.fps
+        return replace(self, extrinsics=extrinsics, intrinsics=k, fps=self.fps if fps is None else fps, start=start)
+
     def framed(self, width: int, height: int) -> CameraTrajectory:
         """The same cameras for a picture of another size, with the same vertical field of view and the same shape of
         pixels: a wider picture shows more at its sides, a narrower one less, and nothing is squeezed."""
@@ -59,14 +94,24 @@ class CameraTrajectory:
         k = self.intrinsics.copy()
         k[:, :2] *= scale
         k[:, 0, 2] += (width - self.width * scale) / 2
-        return CameraTrajectory(self.extrinsics, k, width, height, self.fps)
+        return replace(self, intrinsics=k, width=width, height=height)
 
     def resized(self, width: int, height: int) -> CameraTrajectory:
         """The same cameras for an image of another size (the aspect may change: pixels then become non-square)."""
         k = self.intrinsics.copy()
         k[:, 0] *= width / self.width
         k[:, 1] *= height / self.height
-        return CameraTrajectory(self.extrinsics, k, width, height, self.fps)
+        return replace(self, intrinsics=k, width=width, height=height)
+
+
+def rigid_inverse(matrices: NDArray[np.floating]) -> Doubles:
+    """The inverse of matrices (..., 4, 4) that only turn and move, exact to rounding."""
+    m = np.asarray(matrices, np.float64)
+    out = np.zeros_like(m)
+    out[..., :3, :3] = np.swapaxes(m[..., :3, :3], -1, -2)
+    out[..., :3, 3] = -(out[..., :3, :3] @ m[..., :3, 3:])[..., 0]
+    out[..., 3, 3] = 1
+    return out
 
 
 def project(

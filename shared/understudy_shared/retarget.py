@@ -33,6 +33,11 @@ Doubles = NDArray[np.float64]
 class RetargetError(ValueError):
     """The skeleton is not one that the body can follow; one line says what is missing."""
 
+    def __init__(self, message: str, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.missing = missing
+        """Joints of the body that were not found."""
+
 
 @dataclass(frozen=True, eq=False)
 class Skeleton:
@@ -68,14 +73,18 @@ _SIDED: dict[str, tuple[str, ...]] = {
     "foot": ("toebase", "toe", "toes", "ball", "foot"),
 }
 """Our joint to what others call it, best first; a name taken by an earlier joint is not taken again: a `shoulder` is
-the upper arm where there is no `arm` (SMPL), and the collar where there is one (CMU, Mixamo)."""
+the upper arm where there is no `arm` (SMPL), and the collar where there is one (CMU, Mixamo). Rigify numbers its spine
+from the hips to the head."""
 _MIDDLE: dict[str, tuple[str, ...]] = {
-    "pelvis": ("hips", "hip", "pelvis"),
-    "neck": ("neck", "neck1", "neck01", "necklower"),
-    "head": ("head",),
+    "pelvis": ("hips", "hip", "pelvis", "spine"),
+    "neck": ("neck", "neck1", "neck01", "necklower", "spine004"),
+    "head": ("head", "spine006"),
 }
 _OPTIONAL = {"collar", "hand", "wrist", "foot"}
-_PREFIXES = {"mixamorig", "bip", "bip01", "bip001", "biped", "def", "org", "character", "actor", "jt", "j", "b"}
+_PREFIXES = {
+    "mixamorig", "bip", "biped", "def", "org", "character", "actor", "jt", "j", "b", "c", "cc", "base", "avg", "m", "f",
+}  # fmt: skip
+"""Words before a name that say nothing, numbered or not: "Bip01 Pelvis", "J_Bip_C_Hips" (VRM), "m_avg_Pelvis" (SMPL)."""
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
 
 _TOWARDS = {
@@ -118,8 +127,7 @@ def find_joints(skeleton: Skeleton, names: Mapping[str, str] | None = None) -> d
     missing = [name for name in needed if name not in found]
     if missing:
         raise RetargetError(
-            f"no joint is found for {', '.join(missing[:4])}{' and others' if len(missing) > 4 else ''}; "
-            "say which they are with the option names"
+            f"no joint is found for {', '.join(missing)}; say which they are with the option names", tuple(missing)
         )
     return found
 
@@ -131,8 +139,9 @@ def retarget(
     *,
     up: Literal["auto", "y", "z"] = "auto",
     names: Mapping[str, str] | None = None,
+    betas: NDArray[np.floating] | None = None,
 ) -> MotionClip:
-    """The performance on the mean shape of `body`, in a world with Z up.
+    """The performance on `body`, in a world with Z up.
 
     Args:
         performance: at most one person.
@@ -140,6 +149,7 @@ def retarget(
         fps: frames per second of the performance.
         up: its up axis; "auto" is Y, unless the performer stands along Z.
         names: as in `find_joints`.
+        betas: (B,) shape of the wearer; the mean one by default.
 
     Raises:
         RetargetError: joints are missing, or legs have no length.
@@ -152,8 +162,8 @@ def retarget(
         up = "z" if mean[2] > 0.5 and mean[2] > mean[1] else "y"
     world = Y_UP_TO_Z_UP if up == "y" else np.eye(3)
 
-    zero = np.zeros(body.num_betas, np.float32)
-    rest = body.joints(zero).astype(np.float64)
+    shape = np.zeros(body.num_betas, np.float32) if betas is None else np.asarray(betas, np.float32)
+    rest = body.joints(shape).astype(np.float64)
     turns = world @ _joint_rotations(performance, found, rest, facing)
     local = turns.copy()
     local[:, 1:] = turns[:, list(PARENTS[1:])].transpose(0, 1, 3, 2) @ turns[:, 1:]
@@ -167,7 +177,7 @@ def retarget(
     between_hips = performance.positions[:, [found["left_hip"], found["right_hip"]]].mean(1)
     below_pelvis = rest[[index["left_hip"], index["right_hip"]]].mean(0) - rest[0]
     transl = (ours / theirs) * between_hips @ world.T - turns[:, 0] @ below_pelvis - rest[0]
-    return MotionClip(pose[:, 0], pose[:, 1:], transl.astype(np.float32), zero, fps)
+    return MotionClip(pose[:, 0], pose[:, 1:], transl.astype(np.float32), shape, fps)
 
 
 def _parts(name: str) -> tuple[str, str]:
@@ -198,7 +208,10 @@ def _path_up(skeleton: Skeleton, joint: int) -> list[int]:
 def _chest(skeleton: Skeleton, found: dict[str, int]) -> int:
     """The joint from which the two arms part."""
     right = set(_path_up(skeleton, found["right_shoulder"]))
-    return next(j for j in _path_up(skeleton, found["left_shoulder"]) if j in right)
+    chest = next((j for j in _path_up(skeleton, found["left_shoulder"]) if j in right), None)
+    if chest is None:
+        raise RetargetError("its arms do not grow from one spine")
+    return chest
 
 
 def _rest_frame(rest: Doubles, found: dict[str, int]) -> Doubles:

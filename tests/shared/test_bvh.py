@@ -275,3 +275,15 @@ def test_files_that_are_none(tmp_path, content):
     (tmp_path / "m.bvh").write_bytes(content)
     with pytest.raises(FormatError, match=r"^m\.bvh: [^\n]+$"):
         load_motion(tmp_path / "m.bvh", BODY)
+
+
+@pytest.mark.parametrize(
+    ("written", "fps"),
+    [
+        (0.0333, 30), (0.033333, 30), (0.0333333, 30), (0.0334, 30000 / 1001), (0.033367, 30000 / 1001),
+        (0.008333, 120), (0.0083, 120), (0.0417, 24), (0.041667, 24), (0.041708, 24000 / 1001), (0.04, 25),
+        (0.016667, 60), (0.01, 100), (0.05, 20), (0.1, 10), (0.0321, 1 / 0.0321),
+    ],
+)  # fmt: skip
+def test_rounded_frame_times(written, fps):
+    assert bvh.frame_rate(written) == pytest.approx(fps, rel=1e-12)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from understudy_shared.camera import CameraTrajectory, blender_lens, intrinsics_from_blender, project
+from scipy.spatial.transform import Rotation, Slerp
+from understudy_shared.camera import CameraTrajectory, blender_lens, intrinsics_from_blender, project, rigid_inverse
 from understudy_shared.camera_paths import look_at, orbit
 
 
@@ -83,3 +84,56 @@ def test_framing_squeezes_nothing() -> None:
     after, _ = project(points, square.extrinsics[0], square.intrinsics[0])
     # distances from the picture's centre grow alike in both directions
     assert np.allclose(after - [128, 128], (before - [320, 180]) * scale)
+
+
+def tumbling(frames: int = 9, fps: float = 25.0) -> CameraTrajectory:
+    """A camera that turns by up to 2 radians from frame to frame, moves and zooms."""
+    rng = np.random.default_rng(4)
+    extrinsics = np.tile(np.eye(4), (frames, 1, 1))
+    extrinsics[:, :3, :3] = Rotation.from_rotvec(rng.uniform(-1.2, 1.2, (frames, 3))).as_matrix()
+    extrinsics[:, :3, 3] = rng.normal(size=(frames, 3))
+    k = np.tile(np.array([[500.0, 0, 310], [0, 510, 190], [0, 0, 1]]), (frames, 1, 1))
+    k[:, 0, 0] += np.arange(frames) * 10
+    return CameraTrajectory(extrinsics, k, 640, 360, fps, notes=("a note",))
+
+
+def test_between_frames_as_scipy_has_it() -> None:
+    camera = tumbling()
+    times = np.linspace(0, 8, 101)
+    found = camera.at(times)
+    to_world = camera.camera_to_world
+    expected = Slerp(np.arange(9), Rotation.from_matrix(to_world[:, :3, :3]))(times)
+    turned = Rotation.from_matrix(found.camera_to_world[:, :3, :3])
+    assert (expected * turned.inv()).magnitude().max() < 1e-7
+    for axis in range(3):
+        along = np.interp(times, np.arange(9), to_world[:, axis, 3])
+        assert np.abs(found.camera_to_world[:, axis, 3] - along).max() < 1e-12
+    assert np.abs(found.intrinsics[:, 0, 0] - (500 + 10 * times)).max() < 1e-9
+    assert (found.width, found.height, found.fps, found.notes) == (640, 360, 25.0, ("a note",))
+
+
+def test_frames_that_are_there_come_back_to_the_bit() -> None:
+    camera = tumbling()
+    found = camera.at([3, 0, 8, 20, -5], fps=12)
+    assert (found.extrinsics == camera.extrinsics[[3, 0, 8, 8, 0]]).all()
+    assert (found.intrinsics == camera.intrinsics[[3, 0, 8, 8, 0]]).all()
+    assert found.fps == 12 and found.start == 3 / 25
+    alone = CameraTrajectory(camera.extrinsics[:1], camera.intrinsics[:1], 640, 360).at([0.5])
+    assert (alone.extrinsics == camera.extrinsics[:1]).all()
+
+
+@pytest.mark.parametrize("times", [[], [np.nan], [[1.0, 2.0]]])
+def test_times_that_are_none(times) -> None:
+    with pytest.raises(ValueError, match="times"):
+        tumbling().at(times)
+
+
+@pytest.mark.parametrize("change", [{"fps": np.inf}, {"fps": np.nan}, {"start": np.nan}])
+def test_rates_that_are_none(change) -> None:
+    with pytest.raises(ValueError, match="camera needs"):
+        CameraTrajectory(np.eye(4)[None], np.eye(3)[None], 4, 4, **change)
+
+
+def test_rigid_inverse_as_numpy_has_it() -> None:
+    matrices = tumbling().extrinsics
+    assert np.abs(rigid_inverse(matrices) - np.linalg.inv(matrices)).max() < 1e-12

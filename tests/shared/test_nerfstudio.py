@@ -196,3 +196,80 @@ def test_the_sample_orbit(samples):
     camera, expected = load_camera(samples / "cameras/orbit.json"), orbit(radius=3.2, height=0.2, frames=48, sway=0.2)
     assert (len(camera), camera.fps, camera.width, camera.height) == (48, 24, 256, 256)
     assert np.abs(pixels(camera) - pixels(expected)).max() < 1e-6
+
+
+def test_a_matrix_that_is_not_a_rotation_by_more_than_rounding(tmp_path):
+    for off, fine in ((5e-4, True), (2e-3, False)):
+        pose = np.eye(4)
+        pose[0, 0] += off
+        data = path_data()
+        data["camera_path"][0]["camera_to_world"] = pose.reshape(-1).tolist()
+        path = written(tmp_path / "c.json", data)
+        if fine:
+            load_camera(path)
+        else:
+            with pytest.raises(FormatError, match="not a rotation"):
+                load_camera(path)
+
+
+def test_distortion_is_said(tmp_path):
+    plain = load_camera(written(tmp_path / "t.json", transforms_data(k1=0.0, fps=24)))
+    assert plain.notes == ()
+    bent = load_camera(written(tmp_path / "t.json", transforms_data(k1=0.0, p2=-0.012, fps=24)))
+    assert len(bent.notes) == 1 and "p2 = -0.012" in bent.notes[0] and "undistorted" in bent.notes[0]
+    assert (bent.extrinsics == plain.extrinsics).all()
+
+
+def test_an_applied_transform_is_in_the_matrices_already(tmp_path):
+    moved = [[0, 1, 0, 5], [1, 0, 0, 6], [0, 0, -1, 7]]
+    with_it = load_camera(written(tmp_path / "a.json", transforms_data(applied_transform=moved, applied_scale=2)))
+    assert (with_it.extrinsics == load_camera(written(tmp_path / "t.json", transforms_data())).extrinsics).all()
+
+
+def test_missing_numbers_are_said_and_filled_on_request(tmp_path):
+    data = transforms_data(fps=24)
+    for i, (frame, number) in enumerate(zip(data["frames"], (10, 20, 50), strict=True)):
+        frame["file_path"] = f"images/frame_{number}.png"
+        frame["transform_matrix"] = np.array(frame["transform_matrix"])
+        frame["transform_matrix"][0, 3] = number
+        frame["transform_matrix"] = frame["transform_matrix"].tolist()
+        frame["fl_x"] = 100.0 + i
+    path = written(tmp_path / "t.json", data)
+    camera = load_camera(path)
+    assert len(camera) == 3 and "2 of 5 frames" in camera.notes[0]
+    camera = load_camera(path, fill_gaps=True)
+    assert np.allclose(camera.camera_to_world[:, 0, 3], [10, 20, 30, 40, 50]) and "filled in" in camera.notes[0]
+
+
+def test_a_frame_that_is_there_twice(tmp_path):
+    data = transforms_data()
+    data["frames"][2]["file_path"] = data["frames"][0]["file_path"]
+    with pytest.raises(FormatError, match="twice"):
+        load_camera(written(tmp_path / "t.json", data))
+
+
+@pytest.mark.parametrize("change", [{"camera_model": "OPENCV_FISHEYE"}, {"is_fisheye": True}])
+def test_one_frame_that_is_no_pinhole(tmp_path, change):
+    data = transforms_data()
+    data["frames"][1].update(change)
+    with pytest.raises(FormatError, match="perspective"):
+        load_camera(written(tmp_path / "t.json", data))
+
+
+@pytest.mark.parametrize("layout", ["camera_path", "transforms"])
+def test_the_way_up_and_the_unit_of_the_file(tmp_path, layout):
+    camera = orbit(frames=5)
+    nerfstudio.save(tmp_path / "c.json", camera, layout=layout, up="Y", scale=0.01)
+    assert np.abs(pixels(load_camera(tmp_path / "c.json", up="Y", scale=0.01)) - pixels(camera)).max() < 1e-9
+    # ours (0, -3.2, 1.2) m is (0, 120, 320) cm with Y up
+    found = load_camera(tmp_path / "c.json").camera_to_world[0, :3, 3]
+    assert np.allclose(found, [0, 120, 320])
+
+
+def test_a_lens_for_a_file_without(tmp_path):
+    data = {"w": 400, "h": 200, "frames": [{"transform_matrix": np.eye(4).tolist()}]}
+    path = written(tmp_path / "t.json", data)
+    with pytest.raises(FormatError, match="option fov"):
+        load_camera(path)
+    assert np.allclose(load_camera(path, fov=90).intrinsics[0], [[100, 0, 200], [0, 100, 100], [0, 0, 1]])
+    assert "no frame rate" in load_camera(path, fov=90).notes[0]

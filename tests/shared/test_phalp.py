@@ -13,8 +13,10 @@ import zlib
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from understudy_shared.body import free_body, joint_transforms
+from understudy_shared.camera import project
 from understudy_shared.formats import joblib_pickle
-from understudy_shared.formats.phalp import read_tracks, sniff
+from understudy_shared.formats.phalp import load_camera, load_tracks, read_tracks, sniff
 from understudy_shared.formats.reading import FormatError
 
 WIDTH, HEIGHT = 641, 480
@@ -257,3 +259,45 @@ def test_one_file_leaves_no_trace_in_the_next(tmp_path):
 
 def test_the_module_needs_no_joblib():
     assert "joblib" not in vars(importlib.import_module("understudy_shared.formats.joblib_pickle"))
+
+
+def test_clips_keep_who_is_who(tmp_path):
+    """Two people whose order in the lists changes from frame to frame, and one who goes and comes back."""
+    content = result(6)
+    for number, frame in enumerate(content.values()):
+        frame["tracked_time"][1] = 1 if number in (2, 3) else 0
+        if number % 2:
+            for key, values in frame.items():
+                if isinstance(values, list):
+                    frame[key] = values[::-1]
+    path = tmp_path / "demo_clip.pkl"
+    path.write_bytes(pickle.dumps(content))
+    body = free_body()
+    clips = {clip.track_id: clip for clip in load_tracks(path, body)}
+    assert list(clips) == ["1", "2"] and clips["2"].present.tolist() == [True, True, False, False, True, True]
+    assert clips["1"].present is None and clips["1"].fps == 30
+    for track_id, clip in clips.items():
+        placed = joint_transforms(body, clip.betas, clip.global_orient, clip.body_pose, clip.transl)
+        for number, frame in enumerate(content.values()):
+            row = frame["tid"].index(int(track_id))
+            if frame["tracked_time"][row]:
+                continue
+            x, y, z = np.asarray(frame["camera"][row], np.float64) + np.array([0.01, -0.2, 0.03])
+            np.testing.assert_allclose(placed[number, 0, :3, 3], [x, z, -y], atol=1e-4)
+            turn = placed[number, 0, :3, :3]
+            expected = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]]) @ frame["smpl"][row]["global_orient"][0]
+            np.testing.assert_allclose(turn, expected, atol=1e-5)
+
+
+def test_the_camera_sees_them_where_phalp_did(tmp_path):
+    path = tmp_path / "demo_clip.pkl"
+    path.write_bytes(pickle.dumps(result()))
+    camera, clip, body = load_camera(path, fps=25), load_tracks(path, free_body(), fps=25)[0], free_body()
+    assert (camera.width, camera.height, camera.fps, len(camera)) == (WIDTH, HEIGHT, 25, 4)
+    pelvis = body.joints(clip.betas)[0] + clip.transl
+    for row, frame in enumerate(result().values()):
+        x, y, z = np.asarray(frame["camera"][0], np.float64) + np.array([0.01, -0.2, 0.03])
+        expected = np.array([5000 * x / z + 128, 5000 * y / z + 128]) * SIDE / 256 - [LEFT, TOP]
+        pixel, depth = project(pelvis[row : row + 1].astype(float), camera.extrinsics[row], camera.intrinsics[row])
+        np.testing.assert_allclose(pixel[0], expected, atol=0.02)
+        np.testing.assert_allclose(depth, z, rtol=1e-5)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from understudy_shared.body import JOINT_NAMES, Y_UP_TO_Z_UP, BodyModel
 from understudy_shared.formats.amass import Up
 from understudy_shared.formats.reading import FormatError, read_text
-from understudy_shared.motion import MotionClip
+from understudy_shared.motion import BROADCAST_RATES, MotionClip
 from understudy_shared.retarget import Performance, RetargetError, Skeleton, retarget
 from understudy_shared.rotations import matrix_from_axis_angle
 
 _AXES = "XYZ"
 _MAX_JOINTS = 4096
+_RATES = (*(24, 25, 30, 48, 50, 60, 72, 90, 100, 120, 144, 200, 240), *(r * 1000 / 1001 for r in BROADCAST_RATES))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,18 @@ def sniff(path: Path | str) -> bool:
         return False
 
 
+def frame_rate(frame_time: float) -> float:
+    """Frames per second of a frame time in seconds, which files round: 0.0333 is 30, not 30.03, and 0.033367 is 29.97.
+
+    A usual rate is taken where its frame time, rounded to as many digits, is the given one: after a minute the other
+    reading would be two frames off.
+    """
+    digits = len(f"{frame_time:.9f}".rstrip("0").partition(".")[2])
+    fitting = [rate for rate in _RATES if digits >= 4 and abs(round(1 / rate, digits) - frame_time) < 1e-9]
+    nearest = min(fitting, key=lambda rate: (rate % 1 > 0, abs(1 / rate - frame_time)), default=1 / frame_time)
+    return float(nearest)  # a whole rate before 1000/1001 of one: 0.0417 could be either
+
+
 def parse(path: Path | str) -> Bvh:
     """Reads the file, without giving its joints a meaning.
 
@@ -112,7 +125,7 @@ def load(
     """
     bvh = parse(path)
     try:
-        clip = retarget(bvh.performance(), body, 1 / bvh.frame_time, up=up, names=names)
+        clip = retarget(bvh.performance(), body, frame_rate(bvh.frame_time), up=up, names=names)
         return clip if fps is None else MotionClip(clip.global_orient, clip.body_pose, clip.transl, clip.betas, fps)
     except (RetargetError, ValueError) as error:
         raise FormatError(path, str(error)) from None

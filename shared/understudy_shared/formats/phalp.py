@@ -27,13 +27,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from understudy_shared.body import BodyModel
+from understudy_shared.camera import CameraTrajectory
 from understudy_shared.formats.joblib_pickle import load
 from understudy_shared.formats.reading import FormatError
+from understudy_shared.formats.tracks import CAMERA_TO_WORLD, MAX_FRAMES, VIDEO_FPS, mean_betas, rotations, track_clip
+from understudy_shared.motion import MotionClip
+from understudy_shared.rotations import axis_angle_from_matrix
 
 Doubles = NDArray[np.float64]
 
@@ -80,6 +85,87 @@ class PhalpTrack:
 def sniff(path: Path | str) -> bool:
     """Whether this may be such a file, by its name: the content is known only once it is all read."""
     return Path(path).suffix.lower() in (".pkl", ".pickle", ".joblib")
+
+
+def is_ours(raw: bytes) -> bool:
+    """Whether a pickle names what PHALP's do."""
+    named = any(text in raw for text in (b"\x03tid", b"\x03\x00\x00\x00tid", b"Vtid\n"))  # as pickles write short text
+    return named and b"global_orient" in raw and b"camera" in raw
+
+
+def load_tracks(
+    path: Path | str,
+    body: BodyModel,
+    *,
+    fps: float | None = None,
+    up: str = "auto",
+    betas: Literal["zeros", "file"] = "zeros",
+) -> list[MotionClip]:
+    """Everybody in a result as clips, those who were seen longest first, in the world of a level camera at the origin.
+
+    Args:
+        path: the pickle.
+        body: who wears it.
+        fps: frames per second of the video; 30 by default.
+        up: not needed: it is the camera's.
+        betas: the shape: zeros, or the mean of the file's, which mean something only on SMPL.
+
+    Raises:
+        FormatError: as `read_tracks`.
+    """
+    return [
+        track_clip(
+            path,
+            body,
+            frames=track.frame,
+            root=CAMERA_TO_WORLD @ rotations(path, "global_orient", track.global_orient),
+            pose=axis_angle_from_matrix(rotations(path, "body_pose", track.body_pose)),
+            pelvis=track.pelvis @ CAMERA_TO_WORLD.T,
+            betas=mean_betas(path, track.betas, body) if betas == "file" else np.zeros(body.num_betas, np.float32),
+            fps=VIDEO_FPS if fps is None else fps,
+            track_id=str(track.track_id),
+        )
+        for track in read_tracks(path)
+    ]
+
+
+def load_camera(
+    path: Path | str,
+    *,
+    fps: float | None = None,
+    size: tuple[int, int] | None = None,
+    scale: float = 1.0,
+    **_: Any,
+) -> CameraTrajectory:
+    """The camera that the people of `load_tracks` were seen by: still and level at the origin, from the first frame of
+    the video to the last in which anybody was seen.
+
+    Args:
+        path: the pickle.
+        fps: frames per second of the video; 30 by default.
+        size: (width, height) in pixels; by default the file's.
+        scale: metres per unit of the file; nothing here to be scaled.
+        **_: what other cameras need and this one knows.
+
+    Raises:
+        FormatError: as `read_tracks`, or the frames are of several sizes.
+    """
+    tracks = read_tracks(path)
+    sizes = np.unique(np.concatenate([track.size for track in tracks]), axis=0)
+    if len(sizes) != 1:
+        raise FormatError(path, "has frames of several sizes; one camera cannot show them")
+    frames = max(int(track.frame.max()) for track in tracks) + 1
+    if frames > MAX_FRAMES:
+        raise FormatError(path, f"goes over {frames} frames; cut the video into shorter pieces")
+    width, height = size or (int(sizes[0, 0]), int(sizes[0, 1]))
+    extrinsics = np.eye(4)
+    extrinsics[:3, :3] = CAMERA_TO_WORLD.T
+    k = np.median(np.concatenate([track.intrinsics for track in tracks]), 0)  # found anew in every frame, to rounding
+    rate = VIDEO_FPS if fps is None else float(fps)
+    try:
+        return CameraTrajectory(np.tile(extrinsics, (frames, 1, 1)), np.tile(k, (frames, 1, 1)), width, height, rate)
+    except ValueError as error:
+        raise FormatError(path, str(error)) from None
 
 
 def read_tracks(path: Path | str) -> list[PhalpTrack]:

@@ -68,7 +68,7 @@ def npz_names(path: Path | str) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return []
 
 
@@ -95,7 +95,7 @@ def read_npz(path: Path | str, names: Iterable[str] | None = None) -> dict[str, 
                     out[name] = _read_npy(path, name, member, info.file_size)
     except FormatError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, UnicodeError):
         raise FormatError(path, "is damaged or not an npz; export or download it again") from None
     return out
 
