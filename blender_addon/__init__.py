@@ -15,25 +15,39 @@ def register() -> None:
 
     import bpy
 
-    from . import operators, preferences, properties
+    from . import commands, engine, operators, panels, preferences, properties, translations
     from .link import session
+    from .scene import painting
 
-    for cls in _classes(preferences, properties, operators):
+    for cls in _classes(preferences, properties, operators, panels, engine):
         bpy.utils.register_class(cls)
     properties.attach()
     session.open_session()
+    painting.attach()
+    panels.attach()
+    engine.attach()
+    commands.attach()
+    translations.attach()
 
 
 def unregister() -> None:
     """Called by Blender. Ends threads and child processes first, then takes everything back."""
     import bpy
 
-    from . import operators, preferences, properties
+    from . import commands, engine, operators, panels, preferences, properties, translations
+    from .api import compositing
     from .link import session
+    from .scene import painting
 
+    translations.detach()
+    commands.detach()
+    engine.detach()
+    panels.detach()
+    painting.detach()
+    compositing.DESK.stop()
     session.close_session()
     properties.detach()
-    for cls in reversed(_classes(preferences, properties, operators)):
+    for cls in reversed(_classes(preferences, properties, operators, panels, engine)):
         bpy.utils.unregister_class(cls)
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
+from understudy_shared.protocol.security import KeyFileError, load_client_keys
 
 from .link import folders
 
@@ -31,27 +32,55 @@ class Settings:
     """Where takes go; empty: beside the .blend."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is set of the way to a backend, as written: for panels, which must not touch the disk."""
+
+    python: str = ""
+    address: str = ""
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.python or self.address)
+
+
+def _check_keys(self: UnderstudyPreferences, _: bpy.types.Context) -> None:
+    self.key_problem = ""
+    if self.key_folder:
+        try:
+            load_client_keys(Path(bpy.path.abspath(self.key_folder)))
+        except KeyFileError as error:
+            self.key_problem = str(error)
+
+
 class UnderstudyPreferences(bpy.types.AddonPreferences):
     bl_idname = __package__
 
     address: StringProperty(
-        name="Backend",
+        name="Address",
         description="Address of a backend that runs already, as tcp://host:port. Empty: a local one is started",
     )
     key_folder: StringProperty(
         name="Keys",
         subtype="DIR_PATH",
+        update=_check_keys,
         description="Folder with client.key, client.pub and the backend's server.pub, for a backend on another machine",
     )
+    key_problem: StringProperty(options={"HIDDEN"}, description="What was wrong with the keys when they were chosen")
     python: StringProperty(
-        name="Python of the Local Backend",
+        name="Python",
         subtype="FILE_PATH",
-        description="The Python program of the environment in which understudy-backend is installed",
+        description="The Python program of the environment in which the backend is installed on this computer",
     )
-    device: StringProperty(
-        name="Device",
+    device: EnumProperty(
+        name="Runs On",
+        items=(
+            ("cpu", "Processor", "Works on every computer, slowly"),
+            ("cuda", "NVIDIA Card", "A graphics card of NVIDIA, with CUDA"),
+            ("mps", "Apple Chip", "The graphics part of an Apple chip"),
+        ),
         default="cpu",
-        description="What the local backend computes on: cpu, cuda for an NVIDIA card, mps for a Mac",
+        description="What the local backend computes on",
     )
     data_folder: StringProperty(
         name="Backend Data",
@@ -64,19 +93,31 @@ class UnderstudyPreferences(bpy.types.AddonPreferences):
         description="Where finished frames go. Empty: a folder beside the .blend",
     )
 
+    welcomed: BoolProperty(
+        options={"HIDDEN"}, description="A backend has answered once: the welcome is not needed any more"
+    )
+
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        layout.use_property_split = True
-        for name in ("python", "device", "data_folder", "address", "key_folder", "output_folder"):
-            layout.prop(self, name)
-        if self.address and not bpy.app.online_access:
-            layout.label(text="A backend on another machine needs Allow Online Access (System)", icon="INFO")
+        from .panels import preferences_page
+
+        preferences_page.draw(self.layout, context, self)
+
+
+def stored() -> UnderstudyPreferences | None:
+    """The preferences themselves; None where the package was imported without being enabled as an add-on."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    return addon.preferences if addon else None
+
+
+def known() -> Known:
+    """See `Known`."""
+    values = stored()
+    return Known(values.python.strip(), values.address.strip()) if values is not None else Known()
 
 
 def settings() -> Settings:
     """The preferences as they are; the defaults where the package was imported without being enabled as an add-on."""
-    addon = bpy.context.preferences.addons.get(__package__)
-    values = addon.preferences if addon else None
+    values = stored()
 
     def get(name: str) -> str:
         return getattr(values, name, "") or ""

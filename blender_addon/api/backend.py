@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import bpy
 from understudy_shared.protocol.security import is_private
 
 from .. import preferences
+from ..link.checkup import Found, candidates
 from ..link.session import current
 
 
@@ -54,3 +56,26 @@ def status() -> str:
 def stop_local_backend() -> None:
     """Stops it: politely, and after ten seconds by force. Finished frames stay."""
     current().stop_backend()
+
+
+def find_backend(python: str = "", wait: bool = True) -> Found | None:
+    """Looks for a Python on this machine that the backend is installed in, and tells which version.
+
+    Args:
+        python: ask this one only; empty: wherever one may be (`UNDERSTUDY_PYTHON`, the `understudy` command,
+            `~/.understudy`).
+        wait: for the answer; else `adopt_found` takes it over later, and there is none yet.
+    """
+    checkup = current().checkup
+    checkup.start([python] if python else candidates())
+    return checkup.wait() if wait else None
+
+
+def adopt_found() -> bool:
+    """Puts the Python that was found into the preferences, if they name none. Returns whether it did."""
+    found, stored = current().checkup.found, preferences.stored()
+    if found is None or not found.good or stored is None or stored.python:
+        return False
+    stored.python = found.python
+    bpy.context.preferences.is_dirty = True  # Blender saves what is marked so
+    return True

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import bpy
@@ -12,12 +14,15 @@ from numpy.typing import NDArray
 from understudy_shared.job import FrameRange, JobSpec
 
 from .. import preferences
-from ..link import folders, gather, take_files
+from ..link import folders, gather, shots, take_files
+from ..link.disk import DiskError
 from ..link.jobs import Job, Record, Role, Source, State
+from ..link.ranges import to_ranges
+from ..link.reference import REFERENCE, reference_frame, wants_reference
 from ..link.refs import ref
 from ..link.session import current
 from ..scene.body_parts import mesh_of
-from ..timeline import strip
+from ..timeline import selection, strip
 from ..timeline.compat import sequencer_scene
 
 
@@ -25,10 +30,21 @@ class JobFailed(RuntimeError):
     """A job that was waited for did not end well; the message says why and what to do."""
 
 
+@dataclass(frozen=True)
+class Again:
+    """A take that is another one with some frames made again."""
+
+    base: Job
+    frames: frozenset[int] | None = None
+    """Those that are made again; the others are taken over. None: all."""
+    only_changed: bool = False
+    """Of those, the ones that differ from the base's."""
+
+
 def render(
     scene: bpy.types.Scene | None = None,
     *,
-    method: str = "threedhm",
+    method: str = "",
     body: bpy.types.Object | None = None,
     camera: bpy.types.Object | None = None,
     frames: tuple[int, int, int] | None = None,
@@ -37,11 +53,17 @@ def render(
     params: Mapping | None = None,
     inputs: Mapping[str, NDArray] | None = None,
     sequencer: bpy.types.Scene | None = None,
+    new_strip: bool = False,
+    again: Again | None = None,
 ) -> Job:
-    """Starts a take: frames of the person in the scene's motion and camera, as a new strip that grows in the sequencer.
+    """Starts a take: frames of the person in the scene's motion and camera, as a strip that grows in the sequencer.
 
     The scene is read at once, frame by frame, so that the take shows it as it is now. Frames that the backend made
-    before and that nothing has changed for are not made again.
+    before and that nothing has changed for are not made again. A take goes to the end of the queue.
+
+    Takes of the same scene, body, camera and frames are versions of one shot. The first has a strip of its own; a later
+    one is shown by that strip, in place of the earlier one, as soon as its first frame is there (see
+    `api.choose_take`).
 
     Args:
         scene: default: the current one; what is left out below is taken from its settings.
@@ -54,59 +76,96 @@ def render(
         params: the method's parameters that differ from its defaults.
         inputs: arrays for the method in place of, or besides, the scene's photo, mask and texture.
         sequencer: the scene whose sequencer gets the strip; default: the one that the artist sees.
+        new_strip: a strip of its own in any case, on a free channel.
+        again: see `api.render_again`.
 
     Raises:
-        ValueError: body, camera, photo or texture is missing, with what to do.
+        ValueError: body, camera, photo or texture is missing, with what to do. OSError: the inputs cannot be kept.
     """
+    from . import settings as choices
+    from .imitator import let_move
+
     scene = scene or bpy.context.scene
     settings = scene.understudy
     body = body or settings.body
     if body is None:
         raise ValueError("There is no body: fit a photo or import a motion first")
     body = mesh_of(body)
+    let_move(scene, body)
     camera = camera or settings.camera or scene.camera
     if camera is None:
         raise ValueError("There is no camera: import one, or add one to the scene")
+    method = method or choices.chosen_method(scene)
     start, end, step = frames or (scene.frame_start, scene.frame_end, scene.frame_step)
-    description = gather.described(current().pump.methods, method)
+    description = gather.described(choices.methods(), method)
     needed = gather.inputs(description, scene, body, dict(inputs or {}))
     source, channels = gather.conditions(description, scene, body)
+    size = size or (settings.width, settings.height)
+    if REFERENCE not in needed and wants_reference(description):
+        needed[REFERENCE] = reference_frame(scene, body, camera, start, size)
     return start_job(
         scene,
         method,
         "frames",
         needed,
-        params,
+        choices.params_of(scene, method) if params is None else params,
         frames=FrameRange(start, end, step),
-        size=size or (settings.width, settings.height),
+        size=size,
         seed=settings.seed if seed is None else seed,
         body=body,
         camera=camera,
         sequencer=sequencer or sequencer_scene(bpy.context),
         source=source,
         channels=channels,
+        new_strip=new_strip,
+        again=again,
     )
 
 
 def cancel(job: Job) -> None:
-    """Stops a job; its finished frames stay in the strip. `resume` goes on with it."""
+    """Stops a job; its finished frames stay in the strip. `resume` goes on with it.
+
+    Raises:
+        ValueError: it is no job of this file.
+    """
+    _require_ours(job)
     current().pump.cancel(job)
+
+
+def cancel_all() -> int:
+    """Stops all jobs of this file, and of no other. Returns how many there were."""
+    active = current().jobs.active()
+    for job in reversed(active):  # the last first: no other is begun meanwhile
+        current().pump.cancel(job)
+    return len(active)
 
 
 def resume(job: Job) -> None:
     """Goes on with a job that was cancelled, failed, or left behind when the file was closed: only what is missing is
-    made.
+    made. Of a take that was to have only some frames, and has them, the others are made.
 
     Raises:
         ValueError: it is running or complete.
     """
+    _require_ours(job)
     if job.state.active:
         raise ValueError(f"{job.record.title} is running already")
     if job.state is State.DONE:
         job.scan()
-        if not job.missing:
+        if not job.absent:
             raise ValueError(f"{job.record.title} is complete: start a new take for another version")
+        if not job.missing:
+            job.record.leave = ()
     current().pump.begin(job)
+
+
+def resume_all() -> list[Job]:
+    """Goes on with all jobs that were cancelled, failed or left behind, in the order in which they stood in the queue.
+    Returns them."""
+    left = [job for job in current().jobs if job.state in (State.PAUSED, State.CANCELLED, State.FAILED)]
+    for job in sorted(left, key=lambda job: job.record.turn):
+        current().pump.begin(job)
+    return left
 
 
 def jobs() -> list[Job]:
@@ -115,7 +174,8 @@ def jobs() -> list[Job]:
 
 
 def wait(job: Job, timeout: float = 3600.0) -> Job:
-    """Waits for a job while moving it; a window freezes meanwhile, so only scripts without one should.
+    """Waits for a job while moving it, and those before it in the queue; a window freezes meanwhile, so only scripts
+    without one should.
 
     Raises:
         JobFailed: it failed or was cancelled, or there is no backend to make it. TimeoutError: it is not done after
@@ -123,6 +183,7 @@ def wait(job: Job, timeout: float = 3600.0) -> Job:
     """
     session = current()
     session.pump.run_until_done(timeout, [job], lambda: job.state.active and session.lost)
+    session.pump.sender.settle()
     if job.state.active:
         raise JobFailed(f"{job.record.title} waits for a backend: {session.status}")
     if job.state is not State.DONE:
@@ -145,19 +206,27 @@ def start_job(
     sequencer: bpy.types.Scene | None = None,
     source: Source = "geometry",
     channels: tuple[str, ...] = (),
+    new_strip: bool = False,
+    again: Again | None = None,
+    photo: bpy.types.Image | None = None,
 ) -> Job:
-    """Makes a job of these values and begins it; see `render` for what they mean."""
+    """Makes a job of these values and puts it into the queue; see `render` for what they mean."""
     session = current()
     frames = frames or FrameRange(0, 0)
     sequencer = sequencer or scene
     if size is None:
         size = (inputs["photo"].shape[1], inputs["photo"].shape[0])
-    count = sum(job.record.role == role and job.record.scene.find() == scene for job in session.jobs) + 1
-    title = f"{scene.name} {'take' if role == 'frames' else role} {count}"
+    kind = f"{scene.name} {'take' if role == 'frames' else role}"
+    title = f"{kind} {shots.next_number(session.jobs, kind)}"
     take = uuid.uuid4().hex[:8]
-    folder = folders.new_take_folder(title, take, preferences.settings().output_folder)
-    digests = take_files.save_inputs(Path(bpy.path.abspath(folder)), inputs)
-    channel = strip.free_channel(sequencer, frames.start, frames.end + 1, session.jobs) if role == "frames" else 0
+    shot = replaces = ""
+    if role == "frames":
+        shot = again.base.shot if again else shots.shot_like(session.jobs, scene, sequencer, body, camera, frames)
+        replaces = "" if new_strip else _shown(sequencer, shot)
+    channel = 0
+    if role == "frames" and not replaces:
+        channel = strip.free_channel(sequencer, frames.start, frames.end + 1, session.jobs)
+    folder, digests = _keep_inputs(title, take, inputs)
     record = Record(
         take=take,
         title=title,
@@ -168,9 +237,16 @@ def start_job(
         sequencer=ref("scenes", sequencer),
         body=ref("objects", body) if body else None,
         camera=ref("objects", camera) if camera else None,
+        photo=ref("images", photo) if photo else None,
         source=source,
         channels=channels,
         channel=channel,
+        shot=shot or take,
+        replaces=replaces,
+        base=again.base.take if again else "",
+        only_changed=again.only_changed if again else False,
+        leave=_left_out(frames, again.frames) if again and again.frames is not None else (),
+        asked=time.strftime("%Y-%m-%d %H:%M"),
     )
     job = Job(record)
     if role == "frames" and sequencer.view_settings.view_transform not in ("Standard", "Raw"):
@@ -180,3 +256,38 @@ def start_job(
     session.jobs.add(job)
     session.pump.begin(job)
     return job
+
+
+def _require_ours(job: Job) -> None:
+    if current().jobs.get(job.take) is not job:
+        raise ValueError(f"{job.record.title} is no job of this file")
+
+
+def _shown(sequencer: bpy.types.Scene, shot: str) -> str:
+    """The take that the strip of a shot shows, or is about to show: the one that a new take replaces. Of several strips
+    of the shot the active one counts, else the topmost."""
+    jobs = current().jobs
+    editor = sequencer.sequence_editor
+    strips = [s for s in editor.strips_all if shot and selection.shot_of(s, jobs) == shot] if editor else []
+    if not strips:
+        # the first take's strip may be still to come
+        coming = [job for job in jobs.of_shot(shot) if job.state.active and not job.record.placed] if shot else []
+        return coming[0].take if coming else ""
+    active = selection.active_strip(sequencer)
+    chosen = active if active in strips else max(strips, key=lambda s: s.channel)
+    return chosen[strip.TAKE]
+
+
+def _left_out(frames: FrameRange, chosen: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    numbers = frames.numbers()
+    return to_ranges(set(numbers) - set(chosen), numbers)
+
+
+def _keep_inputs(title: str, take: str, inputs: dict[str, NDArray]) -> tuple[str, dict[str, str]]:
+    where = preferences.settings().output_folder
+    try:
+        folder = folders.new_take_folder(title, take, where)
+        where = str(bpy.path.abspath(folder))
+        return folder, take_files.save_inputs(Path(where), inputs)
+    except OSError as error:
+        raise DiskError(error, where or "the folder for takes") from error

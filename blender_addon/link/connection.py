@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import queue
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from understudy_shared.protocol.client import Connection
 from understudy_shared.protocol.security import ClientKeys
 
 from . import png
+from .disk import in_words
 from .names import frame_name, result_name
 
 
@@ -85,6 +87,8 @@ class BackendLink:
         self.address, self.owner = address, owner
         self.notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
         self._folders: dict[str, Path] = {}
+        self._writing = threading.Lock()
+        """Held while a result is written, so that its folder can be moved between two."""
         self._connection = Connection(address, owner=owner, keys=keys, on_event=self._take)
 
     def start(self) -> None:
@@ -113,8 +117,23 @@ class BackendLink:
         Raises:
             ValueError: a setting does not travel.
         """
-        self._folders[self.wire_id(spec)] = folder  # before submitting: results may come before `submit` returns
+        self.redirect(self.wire_id(spec), folder)  # before submitting: results may come before `submit` returns
         return self._connection.submit(spec, inputs, have=have, conditions=conditions)
+
+    def redirect(self, wire_id: str, folder: Path | None, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """From now on a job's results are written into `folder`, or nowhere.
+
+        Args:
+            wire_id: the job's.
+            folder: see above.
+            meanwhile: called while nothing is being written; if it raises, all stays as it was.
+        """
+        with self._writing:
+            meanwhile()
+            if folder is None:
+                self._folders.pop(wire_id, None)
+            else:
+                self._folders[wire_id] = folder
 
     def wanted(self, wire_id: str) -> list[int]:
         return self._connection.wanted(wire_id)
@@ -129,14 +148,17 @@ class BackendLink:
         if not isinstance(event, events.ResultArrived):
             self.notices.put(event)
             return
-        folder = self._folders.get(event.job)
-        if folder is None:
-            return
+        with self._writing:
+            folder = self._folders.get(event.job)
+            if folder is not None:
+                self._write(folder, event)
+
+    def _write(self, folder: Path, event: events.ResultArrived) -> None:
         try:
             self.notices.put(_save(folder, event))
         except OSError as error:
-            message = f"A result could not be written to {folder} ({error.strerror or error})"
-            self.notices.put(SaveFailed(event.job, message, "Make room or rights there, then resume the job."))
+            message, fix = in_words(error, folder)
+            self.notices.put(SaveFailed(event.job, message, f"{fix}, then resume: finished frames are safe."))
         except (ValueError, KeyError) as error:
             message = f"The backend sent a result that is not what it should be ({error})"
             self.notices.put(

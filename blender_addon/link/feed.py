@@ -26,6 +26,9 @@ from .jobs import Job
 _UNWRITTEN = 4
 """Snapshots that may wait for the writer: a slow disk holds up the reading of the scene rather than fill the memory."""
 
+_AHEAD = 2
+"""Snapshots that are read before the backend has credit for them."""
+
 
 class FeedError(RuntimeError):
     """A frame's conditions cannot be made; the message says what to do."""
@@ -44,12 +47,16 @@ class Feed:
     """The digests to be of the snapshots that are not on disk yet."""
     digests: dict[int, str] = field(default_factory=dict)
     """Of the snapshots that there are."""
-    refused: Frame | None = None
-    """Read from disk, and not taken by the connection for want of credit: the next to be pushed."""
+    taking: Future[set[int]] | None = None
+    """The frames that are being taken over from another take; see `again.keep`."""
+    taken: bool = False
+    """That is done."""
+    reading: dict[int, Future[Frame | None]] = field(default_factory=dict)
+    """Snapshots on their way from the disk to the backend."""
 
     @property
     def ready(self) -> bool:
-        """All snapshots are taken and written: the job can be submitted."""
+        """All snapshots are taken and written."""
         return not self.to_capture and not self.writing and self.inputs.done()
 
     @property
@@ -96,23 +103,34 @@ def collect_written(feed: Feed) -> None:
 
 
 def push_wanted(job: Job, feed: Feed, link: BackendLink) -> bool:
-    """Pushes one frame that the backend wants. Returns whether another may follow now.
+    """Pushes one frame that the backend wants, once the writer's thread has read it from disk. Returns whether another
+    may follow now.
 
     Raises:
         As `capture_next`, where the snapshot was lost.
     """
     wanted = link.wanted(job.wire_id)
-    if not wanted:
+    for number in [number for number in feed.reading if number not in wanted]:
+        del feed.reading[number]
+    for number in wanted[:_AHEAD]:
+        if number not in feed.reading:
+            feed.reading[number] = feed.writer.submit(take_files.load_conditions, job.folder, number)
+    if not wanted or not feed.reading[wanted[0]].done():
         return False
     number = wanted[0]
-    frame = feed.refused if feed.refused is not None and feed.refused.index == number else None
-    frame = frame or take_files.load_conditions(job.folder, number)
+    frame = feed.reading[number].result()
     if frame is None:
         frame = _capture(job, number)
-        take_files.save_conditions(job.folder, frame)
-    taken = link.push(job.wire_id, frame)
-    feed.refused = None if taken else frame
-    return taken and len(wanted) > 1
+        feed.reading[number] = feed.writer.submit(_kept, job.folder, frame)
+    if not link.push(job.wire_id, frame):
+        return False  # no credit now
+    feed.reading.pop(number, None)
+    return len(wanted) > 1
+
+
+def _kept(folder: Path, frame: Frame) -> Frame:
+    take_files.save_conditions(folder, frame)
+    return frame
 
 
 def _write(folder: Path, frame: Frame) -> str:

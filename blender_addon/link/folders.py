@@ -46,15 +46,40 @@ def new_take_folder(title: str, take: str, chosen: str = "") -> str:
         OSError: it cannot be made.
     """
     name = f"{re.sub(r'[^A-Za-z0-9_-]+', '_', title)}_{take}"
-    if chosen and (bpy.data.filepath or not chosen.startswith("//")):
-        root = chosen
-    elif bpy.data.filepath:
-        root = f"//understudy/{Path(bpy.data.filepath).stem}"
-    else:
-        root = str(user_folder("takes"))
-    folder = f"{root}{name}" if root.endswith("/") else f"{root}/{name}"
+    folder = _within(takes_root(bpy.data.filepath, chosen), name)
     Path(bpy.path.abspath(folder)).mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def takes_root(blend: str, chosen: str = "") -> str:
+    """The folder of the takes of a .blend, as Blender writes paths.
+
+    Args:
+        blend: path of the .blend; empty for one that was never saved.
+        chosen: see `new_take_folder`.
+    """
+    if chosen and (blend or not chosen.startswith("//")):
+        return chosen
+    return f"//understudy/{Path(blend).stem}" if blend else str(user_folder("takes"))
+
+
+def beside(folder: Path, blend: Path, chosen: str = "") -> str:
+    """Where a take's folder of a file that was never saved belongs once it is saved as `blend`, as Blender writes paths
+    (`//` beside `blend`); empty where it should stay: it is in a folder that the artist has chosen.
+
+    Args:
+        folder: where it is, absolute.
+        blend: see above.
+        chosen: see `new_take_folder`.
+    """
+    if not folder.resolve().is_relative_to(user_folder("takes").resolve()):
+        return ""
+    root = takes_root(str(blend), chosen)
+    return _within(root, folder.name) if root.startswith("//") else ""
+
+
+def _within(root: str, name: str) -> str:
+    return f"{root}{name}" if root.endswith("/") else f"{root}/{name}"
 
 
 def seen_from(folder: str, where: Path, blend_folder: Path) -> str:

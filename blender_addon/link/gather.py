@@ -7,18 +7,14 @@ from collections.abc import Sequence
 
 import bpy
 from numpy.typing import NDArray
-from understudy_shared.fit import FIT_ARRAYS
 from understudy_shared.frames import Channel
 from understudy_shared.protocol.description import MethodDescription
 
 from ..render.choose import reasons_to_render
-from ..scene.body_parts import armature_of
-from ..scene.camera import read_camera
+from ..scene import photo_view
 from ..scene.material import get_texture
-from ..scene.photo import read_fit
-from ..scene.pixels import image_mask, image_rgba
+from . import photo_inputs
 from .jobs import Source
-from .results import stored_fit
 
 _RENDERING = ("texture", "photo", "photo_mask")
 """What rendering methods are given while no backend has told what they need."""
@@ -29,47 +25,22 @@ _PICTURE = (Channel.RGBA, Channel.DEPTH, Channel.NORMAL, Channel.UV, Channel.MAS
 
 def photo(scene: bpy.types.Scene) -> NDArray:
     """The scene's photo, (H, W, 4) uint8."""
-    image = scene.understudy.photo
-    if image is None:
-        raise ValueError("There is no photo: load one first")
-    return image_rgba(image)
+    return photo_inputs.pixels(scene.understudy)
 
 
 def photo_mask(scene: bpy.types.Scene) -> NDArray:
     """Where the person is in the photo, (H, W) uint8."""
-    image = scene.understudy.photo_mask
-    if image is None:
-        raise ValueError("There is no mask of the person: fit the photo first")
-    return image_mask(image)
+    return photo_inputs.mask(scene.understudy)
 
 
 def fit(scene: bpy.types.Scene) -> dict[str, NDArray]:
-    """The fit of body and photo: as the artist has left it while the body stands, as it was fitted once it moves."""
-    body = _fitted(scene)
-    if _moves(body):
-        kept = stored_fit(body)
-        if kept is None:
-            raise ValueError(f'"{body.name}" moves already: fit the photo again')
-        return kept
-    return {name.removeprefix("start_"): array for name, array in corrected_fit(scene).items()}
+    """The fit of body and photo, see `photo_inputs.fit`."""
+    return photo_inputs.fit(scene, scene.understudy)
 
 
 def corrected_fit(scene: bpy.types.Scene) -> dict[str, NDArray]:
     """The fit as the artist has left it, from which to fit again: `start_betas` and so on."""
-    settings = scene.understudy
-    body, camera = _fitted(scene), settings.photo_camera
-    if camera is None or settings.photo is None:
-        raise ValueError("The photo or its camera was removed: fit the photo again")
-    if _moves(body):
-        raise ValueError(f'"{body.name}" moves already: correct the pose before importing a motion, or fit anew')
-    if scene.render.pixel_aspect_x != scene.render.pixel_aspect_y:
-        raise ValueError("The scene has non-square pixels, a photo has square ones: set both pixel aspects to 1")
-    arrays = read_fit(body, camera, scene)
-    # The scene's resolution may be another shot's by now: the photo's own counts.
-    view = read_camera(camera, scene, [scene.frame_current], tuple(settings.photo.size))
-    arrays["start_extrinsics"], arrays["start_intrinsics"] = view.extrinsics[0], view.intrinsics[0]
-    assert set(arrays) == {f"start_{name}" for name in FIT_ARRAYS}
-    return arrays
+    return photo_inputs.corrected_fit(scene, scene.understudy)
 
 
 def described(methods: Sequence[MethodDescription], name: str) -> MethodDescription | None:
@@ -125,6 +96,8 @@ def conditions(
 
     Geometry wherever the scene and the method allow it, because it is a tenth of the work.
     """
+    if photo_view.paused(body):
+        raise ValueError(f'"{body.name}" stands in the pose of its photo: hide the photo first, and it moves again')
     channels = tuple(need.name for need in method.needs if need.per_frame) if method else ()
     if method and not channels:
         return "nothing", ()
@@ -135,15 +108,3 @@ def conditions(
     if source == "render" and channels:  # the picture in place of the geometry; cameras are welcome beside it
         channels = tuple(name for name in channels if name != Channel.VERTICES)
     return source, channels
-
-
-def _fitted(scene: bpy.types.Scene) -> bpy.types.Object:
-    body = scene.understudy.photo_body
-    if body is None:
-        raise ValueError("The photo is not fitted yet: fit it first")
-    return body
-
-
-def _moves(body: bpy.types.Object) -> bool:
-    animation = armature_of(body).animation_data
-    return animation is not None and animation.action is not None

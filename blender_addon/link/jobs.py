@@ -7,9 +7,9 @@ the owner in it; the file holds neither owner nor key nor address, so that it ca
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,12 +19,9 @@ import bpy
 import msgspec
 from understudy_shared.job import JobSpec
 
-from . import folders
 from .names import frame_name
+from .ranges import Ranges, within
 from .refs import Ref
-
-TEXT_NAME = "Understudy jobs"
-"""The text datablock that carries the jobs of a .blend."""
 
 Role = Literal["frames", "fit", "texture"]
 """What becomes of a job's results: a strip, the body's pose and camera, or the body's texture."""
@@ -79,6 +76,8 @@ class Record(msgspec.Struct):
     sequencer: Ref
     body: Ref | None = None
     camera: Ref | None = None
+    photo: Ref | None = None
+    """The photo that is fitted."""
     source: Source = "geometry"
     channels: tuple[str, ...] = ()
     """The channels of a frame that are sent; empty: all."""
@@ -87,16 +86,32 @@ class Record(msgspec.Struct):
     channel: int = 0
     """The sequencer channel, chosen when the job was made; 0 where it makes no strip."""
     placed: bool = False
-    """Its strip was made once: if there is none now, the artist has deleted it, and it is not made again."""
+    """A strip has shown it once: if none does now, the artist has deleted it or chosen another take."""
+    shot: str = ""
+    """What it is a version of: the key of the shot's first take. Empty in files of before there were shots."""
+    replaces: str = ""
+    """The take whose strip shows this one instead as soon as its first frame is there. Empty: a strip of its own."""
+    base: str = ""
+    """The take that frames are taken over from."""
+    only_changed: bool = False
+    """Make only those frames that differ from the base's, and take over the others."""
+    leave: Ranges = ()
+    """Frames that are not made: the base's are taken over where there are some."""
+    turn: int = 0
+    """Its place in the queue: the lowest goes first."""
+    asked: str = ""
+    """When, by the clock on the artist's wall: `2026-11-23 14:05`."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """A record, and what only this session knows of it."""
 
     record: Record
     wire_id: str = ""
     """Its id at the backend; empty until submitted in this session."""
+    sent: bool = False
+    """It is submitted now: it is this job's turn."""
     fraction: float = 0.0
     stage: str = ""
     eta: float | None = None
@@ -107,6 +122,14 @@ class Job:
     """How many frames there were at that moment: the time left counts only the new ones."""
     finished: set[int] = field(default_factory=set)
     """Frame numbers whose file is on disk."""
+    taken_over: set[int] = field(default_factory=set)
+    """Those of them that were another take's."""
+    captured: int = 0
+    """How many snapshots of the scene have been taken."""
+    to_capture: int = 0
+    """How many there are still to be taken."""
+    in_line: int = 0
+    """How many pictures of its strip are known to be as they should: those after it are looked at."""
     log: deque[str] = field(default_factory=lambda: deque(maxlen=200))
     meta: dict = field(default_factory=dict)
     """What came with the last result: a report, warnings."""
@@ -142,8 +165,19 @@ class Job:
         return self.spec.frames.numbers() if self.record.role == "frames" else range(0)
 
     @property
+    def shot(self) -> str:
+        """The key of the shot that it is a version of."""
+        return self.record.shot or self.take
+
+    @property
     def missing(self) -> list[int]:
-        """Frame numbers that are not there yet."""
+        """Frame numbers that were asked for and are not there yet."""
+        leave = self.record.leave
+        return [n for n in self.numbers if n not in self.finished and not (leave and within(leave, n))]
+
+    @property
+    def absent(self) -> list[int]:
+        """Frame numbers without a picture, those that nobody asked for included."""
         return [n for n in self.numbers if n not in self.finished]
 
     def file_of(self, number: int) -> Path:
@@ -152,15 +186,21 @@ class Job:
 
     def scan(self) -> None:
         """Finds the frames that are on disk: the disk is the truth, not the .blend."""
-        folder = self.folder
-        self.finished = {n for n in self.numbers if (folder / frame_name(n)).is_file()}
+        there = files_in(self.folder)
+        self.finished = {n for n in self.numbers if frame_name(n) in there}
+        self.taken_over &= self.finished
+        self.in_line = 0
 
     @property
     def progress(self) -> float:
         """How much is done, from 0 to 1."""
         if self.state is State.DONE:
             return 1.0
-        return len(self.finished) / len(self.numbers) if self.numbers else self.fraction
+        if not self.numbers:
+            return self.fraction
+        leave = self.record.leave
+        asked = sum(not within(leave, n) for n in self.numbers) if leave else len(self.numbers)
+        return 1 - len(self.missing) / asked if asked else 1.0
 
     @property
     def seconds_left(self) -> float | None:
@@ -180,83 +220,15 @@ class Job:
 
     def fail(self, problem: Problem) -> None:
         self.record.state, self.record.problem = State.FAILED, problem
+        self.sent = False
         self.stale = True
         self.say(str(problem))
 
 
-class JobBook:
-    """The jobs of the .blend that is open."""
-
-    def __init__(self) -> None:
-        self._jobs: dict[str, Job] = {}
-
-    def __iter__(self) -> Iterator[Job]:
-        return iter(list(self._jobs.values()))
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    def get(self, take: str) -> Job | None:
-        return self._jobs.get(take)
-
-    def by_wire_id(self, wire_id: str) -> Job | None:
-        """The take that the backend means; takes that ask for the same follow each other, and only one has the id."""
-        return next((job for job in self._jobs.values() if job.wire_id == wire_id), None)
-
-    def add(self, job: Job) -> None:
-        self._jobs[job.take] = job
-        self.write()
-
-    def clear(self) -> None:
-        self._jobs.clear()
-
-    def active(self) -> list[Job]:
-        return [job for job in self._jobs.values() if job.state.active]
-
-    def write(self, blend_folder: Path | None = None) -> None:
-        """Into the text datablock. Called at every change of state and before saving, so undo cannot lose a job.
-
-        Args:
-            blend_folder: where the .blend is about to be saved; by default where it is.
-        """
-        text = bpy.data.texts.get(TEXT_NAME)
-        if not self._jobs:
-            if text is not None:
-                bpy.data.texts.remove(text)
-            return
-        records = [job.record for job in self._jobs.values()]
-        for record in records:  # names as they are now: uids do not outlive the session
-            for item in (record.scene, record.sequencer, record.body, record.camera):
-                if item is not None:
-                    item.find()
-        if blend_folder is not None:
-            seen = [folders.seen_from(job.record.folder, job.folder, blend_folder) for job in self._jobs.values()]
-            records = [msgspec.structs.replace(r, folder=f) for r, f in zip(records, seen, strict=True)]
-        content = msgspec.json.format(msgspec.json.encode(records), indent=1).decode()
-        text = text or bpy.data.texts.new(TEXT_NAME)
-        if text.as_string() != content:
-            text.from_string(content)
-
-    def read(self) -> None:
-        """From the text datablock of a file that was just opened. What was running is paused.
-
-        A text that is not ours any more (edited by hand, of a newer version) gives no jobs: the strips stay.
-        """
-        self._jobs.clear()
-        text = bpy.data.texts.get(TEXT_NAME)
-        if text is None:
-            return
-        try:
-            records = msgspec.json.decode(text.as_string(), type=list[Record])
-        except (msgspec.DecodeError, ValueError) as error:
-            print(f"Understudy: the jobs of this file cannot be read ({error}); its strips stay as they are")
-            return
-        for record in records:
-            for item in (record.scene, record.sequencer, record.body, record.camera):
-                if item is not None:
-                    item.uid = 0
-            if record.state.active:
-                record.state = State.PAUSED
-            job = Job(record, stale=record.role == "frames" and record.state is not State.DONE)
-            job.scan()
-            self._jobs[record.take] = job
+def files_in(folder: Path) -> set[str]:
+    """Names of the files in a folder; none where it cannot be read. One look at the folder, not one for each file."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except OSError:
+        return set()

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import re
+
+_PLACEHOLDER = re.compile(r"placeholders/([a-z]+)(?:_(m?)(\d+))?\.png")
+
 
 def frame_name(number: int) -> str:
     """A finished frame. Blender's frame numbers may be negative."""
@@ -12,6 +16,31 @@ def frame_name(number: int) -> str:
 def condition_name(number: int) -> str:
     """What is sent for a frame; removed once the take is complete."""
     return f"conditions/{_digits(number)}.npz"
+
+
+def placeholder_name(kind: str, number: int | None = None) -> str:
+    """What the strip shows in place of a frame that is not there. In a folder of its own, where nobody who picks up
+    the frames for another program takes it for one."""
+    return f"placeholders/{kind}.png" if number is None else f"placeholders/{kind}_{_digits(number)}.png"
+
+
+def placeholder_of(name: str) -> tuple[str, int | None] | None:
+    """What `placeholder_name` was given for this name, None for the name of anything else."""
+    found = _PLACEHOLDER.fullmatch(name)
+    if found is None:
+        return None
+    kind, minus, digits = found.groups()
+    return kind, int(digits) * (-1 if minus else 1) if digits else None
+
+
+def keys_name() -> str:
+    """What each frame of a take was made from."""
+    return "frames.json"
+
+
+def log_name() -> str:
+    """What happened to a job, for people."""
+    return "log.txt"
 
 
 def input_name(digest: str) -> str:

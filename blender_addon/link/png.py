@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from understudy_shared.frames import linear_to_srgb
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_ALPHA = np.array([0, 0, 0, 255], np.uint8).view(np.uint32)[0]
 
 
 def encode(rgba: NDArray[np.uint8], level: int = 0) -> bytes:
@@ -31,11 +33,15 @@ def encode(rgba: NDArray[np.uint8], level: int = 0) -> bytes:
     rows[:, 1:] = rgba.reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     # sRGB chunk: without it some programs guess another gamma
-    chunks = ((b"IHDR", header), (b"sRGB", b"\0"), (b"IDAT", zlib.compress(rows, level)), (b"IEND", b""))
-    return _SIGNATURE + b"".join(
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))
-        for name, data in chunks
-    )
+    return assemble(((b"IHDR", header), (b"sRGB", b"\0"), (b"IDAT", zlib.compress(rows, level)), (b"IEND", b"")))
+
+
+def assemble(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A PNG file of these chunks, each a name and its data."""
+    parts = [_SIGNATURE]
+    for name, data in chunks:
+        parts += (struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(name))))
+    return b"".join(parts)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -54,10 +60,14 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def to_bytes(rgba: NDArray) -> NDArray[np.uint8]:
-    """Colour as the frame contract allows it (uint8 sRGB, or linear float) as (H, W, 4) uint8 sRGB, straight alpha."""
+    """Colour as the frame contract allows it (uint8 sRGB, or linear float) as (H, W, 4) uint8 sRGB, straight alpha.
+
+    What is fully transparent has no colour: Blender's render result, which is multiplied by alpha, could not carry it.
+    """
     if rgba.dtype == np.uint8:
-        return rgba
+        pixels = np.ascontiguousarray(rgba).view(np.uint32)  # a pixel is one number: five times faster than by channel
+        return np.where(pixels & _ALPHA, pixels, 0).astype(np.uint32, copy=False).view(np.uint8)
     out = np.empty(rgba.shape, np.float32)
     out[..., :3] = linear_to_srgb(rgba[..., :3].astype(np.float32))
     out[..., 3] = np.clip(rgba[..., 3].astype(np.float32), 0, 1)
-    return (out * 255 + 0.5).astype(np.uint8)
+    return to_bytes((out * 255 + 0.5).astype(np.uint8))

@@ -12,21 +12,21 @@ import queue
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import bpy
-import msgspec
 from numpy.typing import NDArray
-from understudy_shared.job import scene_digest
 from understudy_shared.protocol import events
 from understudy_shared.protocol.description import MethodDescription
 
 from ..timeline import prefetch, strip
 from ..timeline.lock import SceneLock
-from . import feed, take_files
+from . import disk, feed, take_files
+from .book import JobBook
 from .connection import ArraysArrived, BackendLink, FrameSaved, Notice, SaveFailed
-from .jobs import Job, JobBook, Problem, State
+from .jobs import Job, Problem, State
+from .sender import Sender
+from .watch import Watch
 
 DRAIN_SECONDS = 0.002
 TICK_SECONDS = 0.010
@@ -48,19 +48,26 @@ class Pump:
 
     def __init__(self, jobs: JobBook, lock: SceneLock, apply: Apply) -> None:
         self.jobs, self.lock = jobs, lock
-        self.link: BackendLink | None = None
         self.online = False
         self.status = "Not connected"
         self.device = ""
-        self.methods: tuple[MethodDescription, ...] = ()
         self.every_tick: Callable[[], object] = lambda: None
         self.on_connected: Callable[[], object] = lambda: None
         self._apply = apply
-        self._feeds: dict[str, feed.Feed] = {}
-        self._cancelling: set[str] = set()
+        self.sender = Sender(jobs)
+        self._watch = Watch(jobs, self.sender)
         self._ticking = False
-        self._writer = ThreadPoolExecutor(1, "understudy-writer")
         self._timer: Callable[[], float] | None = None
+
+    @property
+    def link(self) -> BackendLink | None:
+        """The connection, if there is one; it may be broken just now."""
+        return self.sender.link
+
+    @property
+    def methods(self) -> tuple[MethodDescription, ...]:
+        """What the backend has told that it can do."""
+        return self.sender.methods
 
     # -- the timer
 
@@ -81,7 +88,7 @@ class Pump:
 
     def stop(self) -> None:
         """Unregisters the timer, for good, and waits for the file that is just being written."""
-        self._writer.shutdown(cancel_futures=True)
+        self.sender.close()
         if self._timer is not None and bpy.app.timers.is_registered(self._timer):
             bpy.app.timers.unregister(self._timer)
         self._timer = None
@@ -114,33 +121,33 @@ class Pump:
 
     def attach(self, link: BackendLink | None) -> None:
         """Takes a new connection; what was active is submitted to it."""
-        self.link, self.online = link, False
+        self.sender.attach(link)
+        self.online = False
         self.status = f"Connecting to {link.address}" if link else "Not connected"
-        self.methods, self.device = (), ""
-        self._cancelling.clear()
+        self.device = ""
         for job in self.jobs:
-            job.wire_id = ""
+            job.wire_id, job.sent = "", False
             if job.state is State.RUNNING:
                 job.record.state = State.WAITING
 
     def begin(self, job: Job) -> None:
-        """Starts a job, or goes on with it: snapshots first, then the submission."""
+        """Puts a job at the end of the queue, to start it or to go on with it: snapshots first, then its turn."""
         job.scan()
         job.record.state, job.record.problem = State.WAITING, None
-        job.wire_id, job.stage, job.fraction = "", "Waiting for the backend", 0.0
-        self._feeds[job.take] = feed.begin(job, self._writer)
+        job.wire_id, job.stage, job.fraction, job.eta = "", "", 0.0, None
+        self.jobs.to_end(job)
+        self.sender.begin(job)
         self.jobs.write()
 
     def cancel(self, job: Job) -> None:
         """Stops a job. What is finished stays, and what is on its way still arrives."""
-        if self.link is not None and job.wire_id and job.state.active:
-            self._cancelling.add(job.wire_id)
-            self.link.cancel(job.wire_id)
-        self._end(job, State.CANCELLED, "Cancelled")
+        if job.state.active:
+            self.sender.stop_at_backend(job)
+            self._end(job, State.CANCELLED, "Cancelled")
 
     def forget(self) -> None:
         """Another file is opened: its jobs are not ours. The backend works on, and the files are still written."""
-        self._feeds.clear()
+        self.sender.forget()
         self.jobs.clear()
 
     # -- the tick
@@ -154,11 +161,12 @@ class Pump:
             begun = time.perf_counter()
             self.every_tick()
             self._drain(begun + DRAIN_SECONDS)
+            self._watch.look()
             for job in self.jobs:
                 if job.stale:
                     self._update_strip(job)
-            for job in self.jobs.active():
-                self._guarded(job, self._advance, begun + TICK_SECONDS)
+            for place, job in enumerate(self.jobs.active()):
+                self._guarded(job, self._advance, place == 0, begun + TICK_SECONDS)
                 if time.perf_counter() > begun + TICK_SECONDS:
                     break  # the others at the next tick, when the first is further
         finally:
@@ -179,42 +187,47 @@ class Pump:
             case events.Connected(welcome=welcome):
                 self.online = True
                 self.status = f"Connected to {self.link.address if self.link else ''}"
-                self.methods, self.device = welcome.methods, welcome.device
+                self.sender.methods, self.device = welcome.methods, welcome.device
                 self.on_connected()
-            case events.Disconnected(reason=reason, fix=fix, final=final):
-                self.online = False
-                self.status = f"{reason}. {fix}".rstrip(". ")
-                for job in self.jobs.active():
-                    if final:
-                        job.fail(Problem(notice.code, reason, fix))
-                        self.jobs.write()
-                    elif job.state is State.RUNNING:
-                        job.record.state, job.stage = State.WAITING, "Waiting for the backend"
-                        job.say(reason)
-                if final:  # its thread has ended: there is no connection any more
-                    self.link = None
+            case events.Disconnected():
+                self._disconnected(notice)
             case events.StatusArrived():
                 pass
             case events.Complaint(message=message, fix=fix):
                 self.status = f"{message}. {fix}".rstrip(". ")
             case _:
+                ended = isinstance(notice, events.JobCancelled | events.JobDone | events.JobFailed)
+                told = ended and self.sender.heard_end(notice.job)
                 job = self.jobs.by_wire_id(notice.job)
-                if isinstance(notice, events.JobCancelled | events.JobDone | events.JobFailed):
-                    self._cancelling.discard(notice.job)
-                if job is not None:
+                if job is not None and not (told and isinstance(notice, events.JobCancelled)):
                     self._guarded(job, self._take_for, notice)
+
+    def _disconnected(self, notice: events.Disconnected) -> None:
+        self.online = False
+        self.status = f"{notice.reason}. {notice.fix}".rstrip(". ")
+        for job in self.jobs.active():
+            if notice.final:
+                self._fail(job, Problem(notice.code, notice.reason, notice.fix))
+            elif job.state is State.RUNNING:
+                job.record.state, job.stage, job.eta = State.WAITING, "", None
+                job.say(f"{notice.reason}. It goes on by itself when the backend answers")
+        if notice.final:  # its thread has ended: there is no connection any more
+            self.sender.link = None
 
     def _take_for(self, job: Job, notice: Notice) -> None:
         match notice:
             case events.Accepted():
-                if job.state.active:
-                    job.record.state, job.stage = State.RUNNING, "Accepted"
+                if job.state.active and job.sent:
+                    if job.state is not State.RUNNING:
+                        job.say("The backend has begun")
+                    job.record.state, job.stage = State.RUNNING, ""
                     job.started, job.begun_with = time.monotonic(), len(job.finished)
                     self.jobs.write()
             case events.Progressed(fraction=fraction, stage=stage, eta=eta):
                 job.fraction, job.stage, job.eta = fraction, stage, eta
             case FrameSaved(number=number, rewritten=rewritten, meta=meta):
                 job.finished.add(number)
+                job.taken_over.discard(number)
                 job.stale = True
                 job.rewritten |= rewritten
                 job.meta = meta or job.meta
@@ -224,40 +237,50 @@ class Pump:
                     self._apply(job, arrays, meta)
                     push_undo(job.record.title)
             case SaveFailed(message=message, fix=fix):
-                job.fail(Problem("not_written", message, fix))
-                self.jobs.write()
-                if self.link is not None:
-                    self._cancelling.add(job.wire_id)
-                    self.link.cancel(job.wire_id)
+                if job.state.active:
+                    self._fail(job, Problem("not_written", message, fix))
             case events.JobDone():
                 if not job.state.active:
                     return
-                if job.missing:
-                    job.fail(Problem("incomplete", f"{len(job.missing)} frames are missing", "Resume the job."))
-                    self.jobs.write()
-                else:
-                    self._end(job, State.DONE, "Done")
-                    take_files.drop_conditions(job.folder)
+                if not job.missing:
+                    self._complete(job)
+                elif job.sent:
+                    self._fail(job, Problem("incomplete", f"{len(job.missing)} frames are missing", "Resume the job."))
+            case events.JobFailed(code=code, message=message, fix=fix):
+                if job.state.active and job.sent:
+                    job.sent = False  # the backend has let it go already
+                    self._fail(job, Problem(code, message, fix))
             case events.JobCancelled():
                 if job.state.active:  # by somebody else: `understudy` on the command line, say
                     self._end(job, State.CANCELLED, "Cancelled at the backend")
-            case events.JobFailed(code=code, message=message, fix=fix):
-                if job.state.active:
-                    job.fail(Problem(code, message, fix))
-                    self.jobs.write()
+
+    def _complete(self, job: Job) -> None:
+        self._end(job, State.DONE, "Done")
+        self.sender.later(take_files.drop_conditions, job.folder)
 
     def _end(self, job: Job, state: State, line: str) -> None:
         job.record.state, job.stage = state, line
+        job.sent, job.in_line = False, 0
         job.stale = job.record.role == "frames"
         job.say(line)
-        self._feeds.pop(job.take, None)
+        self._let_go(job)
+
+    def _fail(self, job: Job, problem: Problem) -> None:
+        self.sender.stop_at_backend(job)
+        job.fail(problem)
+        job.in_line = 0
+        self._let_go(job)
+
+    def _let_go(self, job: Job) -> None:
+        self.sender.drop(job)
+        self.sender.later(take_files.save_log, job.folder, tuple(job.log))
         self.jobs.write()
 
     def _update_strip(self, job: Job) -> None:
         job.stale = False
         if job.record.role == "frames":
             placed = job.record.placed
-            self._guarded(job, strip.update)
+            self._guarded(job, strip.update, self.jobs)
             if job.record.placed and not placed:
                 self.jobs.write()
                 push_undo(job.record.title)
@@ -267,54 +290,18 @@ class Pump:
         if isinstance(scene, bpy.types.Scene) and not busy:
             prefetch.restore(scene)
 
-    def _advance(self, job: Job, deadline: float) -> None:
-        snapshots = self._feeds[job.take]
-        try:
-            feed.collect_written(snapshots)
-            while not snapshots.full:
-                job.stage = f"Reading the scene: {len(snapshots.to_capture)} frames to go"
-                begun = time.perf_counter()
-                feed.capture_next(job, snapshots)
-                now = time.perf_counter()
-                if now + (now - begun) > deadline:  # the next would take as long
-                    return
-            if self.link is None or not snapshots.ready:
-                return
-            if not job.wire_id:
-                self._submit(job, snapshots)
-            elif job.state is State.RUNNING:
-                while feed.push_wanted(job, snapshots, self.link) and time.perf_counter() < deadline:
-                    pass
-        except feed.BlenderBusy:
-            return
-
-    def _submit(self, job: Job, snapshots: feed.Feed) -> None:
-        """Sends the job off; it may take several ticks until it can go.
-
-        A running take that asks for the very same is stopped first: the backend knows both by one id.
-        """
-        assert self.link is not None
-        if snapshots.digests and not job.spec.scene:
-            job.record.spec = msgspec.structs.replace(job.spec, scene=scene_digest(snapshots.digests))
-            self.jobs.write()
-        wire_id = self.link.wire_id(job.spec)
-        for other in self.jobs.active():
-            if other.wire_id == wire_id:
-                self.cancel(other)
-        if wire_id in self._cancelling:
-            return  # its end must be heard first, or it would end the new one
-        for other in self.jobs:
-            if other.wire_id == wire_id:
-                other.wire_id = ""
-        job.wire_id = wire_id
-        inputs = snapshots.inputs.result()
-        self.link.submit(job.spec, inputs, job.folder, have=job.finished, conditions=snapshots.digests)
+    def _advance(self, job: Job, its_turn: bool, deadline: float) -> None:
+        if self.sender.step(job, its_turn=its_turn, deadline=deadline):
+            self._complete(job)
 
     def _guarded(self, job: Job, function: Callable[..., object], *args: object) -> None:
         """Calls `function(job, ...)`; a mistake ends this job, loudly, and nothing else."""
         try:
             function(job, *args)
-        except (strip.StripError, feed.FeedError, ValueError, OSError) as error:
+        except OSError as error:
+            message, fix = disk.in_words(error, job.folder)
+            self._stop_for(job, Problem("disk", message, f"{fix}, then resume: finished frames are safe."))
+        except (strip.StripError, feed.FeedError, ValueError) as error:
             self._stop_for(job, Problem("blender", str(error), ""))
         except Exception as error:
             traceback.print_exc()
@@ -322,15 +309,12 @@ class Pump:
             self._stop_for(job, Problem("bug", f"{type(error).__name__}: {error}", fix))
 
     def _stop_for(self, job: Job, problem: Problem) -> None:
-        active = job.state.active
-        job.fail(problem)
-        job.stale = False  # or a strip that cannot be made would be tried for ever
-        self._feeds.pop(job.take, None)
-        if active and self.link is not None and job.wire_id:
-            self._cancelling.add(job.wire_id)
-            self.link.cancel(job.wire_id)
-        self.jobs.write()
         print(f"Understudy: {job.record.title}: {problem}")
+        if job.state is State.DONE:  # its frames are made: what is wrong now does not undo that
+            job.say(str(problem))
+            return
+        self._fail(job, problem)
+        job.stale = False  # or a strip that cannot be made would be tried for ever
 
 
 def push_undo(title: str) -> None:

@@ -14,12 +14,17 @@ import bpy
 from bpy.app.handlers import persistent
 from understudy_shared.protocol.security import KeyFileError, is_private, load_client_keys
 
+from ..presets import PresetShelf
 from ..timeline import prefetch
 from ..timeline.lock import SceneLock
+from ..timeline.upkeep import Upkeep
 from . import folders, results
+from .book import JobBook
+from .checkup import Checkup
 from .connection import BackendLink
-from .jobs import JobBook
 from .local_backend import BackendState, LocalBackend
+from .method_book import MethodBook
+from .moving import Saving
 from .pump import Pump
 
 
@@ -35,12 +40,16 @@ class Session:
         self.lock = SceneLock()
         self.pump = Pump(self.jobs, self.lock, results.apply)
         self.backend = LocalBackend(folders.user_folder() / "backend.log")
+        self.method_book = MethodBook(folders.user_folder() / "methods.json")
+        self.presets = PresetShelf(folders.user_folder("presets"))
+        self.checkup = Checkup()
         self.pump.every_tick = self._every_tick
+        self.pump.sender.describe = lambda name: next((m for m in self.method_book.methods if m.name == name), None)
         self.pump.on_connected = self._connected
         self._unread = False
         self._death = ""
-        self._folders: dict[str, Path] = {}
-        """Of each take, while the file is being saved."""
+        self._saving = Saving(self.jobs, self.pump.sender)
+        self.upkeep = Upkeep(self.jobs)
         self._handlers = self._make_handlers()
 
     @property
@@ -60,7 +69,7 @@ class Session:
         self.lock.attach()
         for name, function in self._handlers.items():
             getattr(bpy.app.handlers, name).append(function)
-        atexit.register(self.backend.stop_and_wait)
+        atexit.register(self._quit)
         self.pump.start()
         if hasattr(bpy.data, "texts"):
             self.read_file()
@@ -69,15 +78,22 @@ class Session:
 
     def close(self) -> None:
         """Ends timer, thread and child process, and takes the handlers away."""
+        self.checkup.close()
         self.pump.stop()
         self.disconnect()
         self.backend.stop_and_wait()
-        atexit.unregister(self.backend.stop_and_wait)
+        atexit.unregister(self._quit)
         for name, function in self._handlers.items():
             functions = getattr(bpy.app.handlers, name)
             if function in functions:
                 functions.remove(function)
         self.lock.detach()
+
+    def _quit(self) -> None:
+        """Blender ends without `unregister` (a script's `bpy` does): no thread of ours may be at work when it goes."""
+        self.pump.stop()
+        self.disconnect()
+        self.backend.stop_and_wait()
 
     def connect(self, address: str, key_folder: Path | None = None) -> None:
         """Connects in the background, in place of an earlier connection. Active jobs go on there.
@@ -138,11 +154,13 @@ class Session:
         """Takes over the jobs of the file that is open now."""
         self._unread = False
         self.pump.forget()
+        self.upkeep.forget()
         self.jobs.read()
         for scene in bpy.data.scenes:
             prefetch.restore(scene)
 
     def _connected(self) -> None:
+        self.method_book.remember(self.pump.methods)
         if self.pump.link is not None and self.pump.link.address == self.backend.address:
             self.backend.connected()
 
@@ -153,6 +171,8 @@ class Session:
 
     def _every_tick(self) -> None:
         self.catch_up()
+        self.upkeep.tend()
+        self.method_book.describe_scenes()
         before = self.backend.state
         if self.backend.poll() is BackendState.DIED and before is not BackendState.DIED:
             last = next((line for line in reversed(self.backend.tail()) if line.strip()), "it said nothing")
@@ -167,25 +187,20 @@ class Session:
 
         @persistent
         def save_pre(target: object = "", *_: object) -> None:
-            self._folders = {job.take: job.folder for job in self.jobs}
+            from .. import preferences
+
             # The startup file has no path.
-            self.jobs.write(Path(target).parent if isinstance(target, str) and target else None)
+            blend = Path(target) if isinstance(target, str) and target else None
+            self._saving.before(blend, preferences.settings().output_folder)
 
         @persistent
         def save_post(*_: object) -> None:
-            # The file may lie elsewhere now, or (a copy was saved, or nothing could be) where it was.
-            for job in self.jobs:
-                where = self._folders.get(job.take)
-                if where is not None and bpy.data.filepath:
-                    here = Path(bpy.data.filepath).parent
-                    job.record.folder = folders.seen_from(job.record.folder, where, here)
-            self.jobs.write()
+            self._saving.after()
 
         @persistent
         def undo_post(*_: object) -> None:
             # Undo has taken strips and the text back to an earlier state; the jobs went on.
-            for job in self.jobs:
-                job.stale = job.record.role == "frames"
+            self.upkeep.undone()
 
         @persistent
         def exit_pre(*_: object) -> None:

@@ -3,6 +3,18 @@
 
 from __future__ import annotations
 
-from . import actor, backend, cameras, imitator, takes
+from . import actor, backend, camera_rigs, cameras, compositing, imitator, presets, queue, settings, takes, versions
 
-CLASSES = (*backend.CLASSES, *actor.CLASSES, *imitator.CLASSES, *cameras.CLASSES, *takes.CLASSES)
+CLASSES = (
+    *backend.CLASSES,
+    *actor.CLASSES,
+    *imitator.CLASSES,
+    *cameras.CLASSES,
+    *camera_rigs.CLASSES,
+    *takes.CLASSES,
+    *versions.CLASSES,
+    *queue.CLASSES,
+    *compositing.CLASSES,
+    *settings.CLASSES,
+    *presets.CLASSES,
+)

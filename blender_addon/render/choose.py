@@ -51,6 +51,8 @@ def _rendered(scene: Scene) -> list[Object]:
 def _solid(obj: Object) -> bool:
     if obj.type not in _VISIBLE or VERTICES in obj:  # another body is rendered by its own job
         return False
+    if obj.is_shadow_catcher:  # nobody sees it: it hides nothing
+        return False
     return obj.type != "EMPTY" or obj.instance_type == "COLLECTION"
 
 

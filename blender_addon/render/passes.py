@@ -10,7 +10,8 @@ box filter. The results are read from uncompressed float EXR files, past any vie
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import bpy
@@ -42,6 +43,7 @@ def render_passes(
     *,
     include: Sequence[Object] = (),
     samples: int = SAMPLES,
+    while_rendering: bool = False,
 ) -> Frame:
     """Renders the body at one frame of the scene, which is left as it is.
 
@@ -54,6 +56,7 @@ def render_passes(
         include: lights that shine on the body, and objects that hide parts of it without being seen themselves.
         samples: per pixel, for colour and mask. With 1 they too are taken at the pixel's centre: the mask is 0 or 1,
             and an unlit colour that of the texture exactly.
+        while_rendering: also while Blender renders something else, which is known to wait for this.
 
     Returns:
         RGBA (H, W, 4) uint8 sRGB, straight alpha; DEPTH metres along the camera axis; NORMAL camera space, OpenCV axes;
@@ -66,12 +69,13 @@ def render_passes(
     """
     require_perspective(camera)
     mesh = mesh_of(body_obj)
-    if bpy.app.is_job_running("RENDER"):
+    if bpy.app.is_job_running("RENDER") and not while_rendering:
         raise BlenderBusy("Blender is rendering: wait for it, or cancel it")
     lights = [obj for obj in include if obj.type == "LIGHT"]
     occluders = [obj for obj in include if obj.type != "LIGHT" and obj not in (mesh, camera)]
     with (
         scene_aside(scene, [mesh, camera, *lights], occluders) as aside,
+        _seen(mesh),
         tempfile.TemporaryDirectory(prefix="understudy-") as folder,
     ):
         aside.world = scene.world
@@ -90,6 +94,20 @@ def render_passes(
     mask = np.clip(combined[..., 3], 0, 1) * np.isfinite(channels[Channel.DEPTH])
     channels |= {Channel.RGBA: _colour(combined, mask), Channel.MASK: mask}
     return Frame(frame, channels | {Channel.EXTRINSICS: extrinsics, Channel.INTRINSICS: k})
+
+
+@contextmanager
+def _seen(mesh: Object) -> Iterator[None]:
+    """Shows the body to the camera while it lasts: a compositing may have hidden it there (see `scene.compositor`)."""
+    before = mesh.visible_camera, mesh.is_holdout, mesh.is_shadow_catcher
+    if before == (True, False, False):  # writing would tag the mesh for another update
+        yield
+        return
+    try:
+        mesh.visible_camera, mesh.is_holdout, mesh.is_shadow_catcher = True, False, False
+        yield
+    finally:
+        mesh.visible_camera, mesh.is_holdout, mesh.is_shadow_catcher = before
 
 
 def _settings(aside: Scene, size: tuple[int, int]) -> None:

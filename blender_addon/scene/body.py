@@ -135,7 +135,10 @@ def _weights(obj: Object, body: BodyModel) -> None:
         group = obj.vertex_groups.new(name=joint)
         order = np.flatnonzero(body.weights[:, j] > 0)
         order = order[np.argsort(body.weights[order, j], kind="stable")]
-        values, starts = np.unique(body.weights[order, j], return_index=True)
+        ordered = body.weights[order, j]
+        starts = np.flatnonzero(np.diff(ordered, prepend=-1.0))
+        bounds = [*starts.tolist(), len(order)]
+        vertices, values = order.tolist(), ordered[starts].tolist()
         # one call for all vertices of one weight: most of a limb follows a single bone
-        for value, vertices in zip(values, np.split(order, starts[1:]), strict=True):
-            group.add(vertices.tolist(), float(value), "REPLACE")
+        for value, first, end in zip(values, bounds[:-1], bounds[1:], strict=True):
+            group.add(vertices[first:end], value, "REPLACE")

@@ -14,6 +14,15 @@ VERTICES = "understudy_vertices"
 """Custom property of the mesh object: how many vertices the body model has."""
 
 
+def is_body(obj: Object) -> bool:
+    """Whether the object is the armature or the mesh of a body."""
+    try:
+        armature_of(obj)
+    except ValueError:
+        return False
+    return True
+
+
 def armature_of(obj: Object) -> Object:
     """The armature of a body, given either of its two objects.
 

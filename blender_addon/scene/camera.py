@@ -1,29 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A camera trajectory as a keyframed Blender camera, and any Blender camera back as a trajectory.
 
-Orientation is keyed as sign-continuous quaternions with linear interpolation: no flips, and no Bezier overshoot.
-Blender interpolates the four numbers, not the rotation; where two samples are so far apart that this would leave the
-arc between them by more than `ARC_TOLERANCE`, keys on the arc are added in between.
+How keys are written is in `camera_keys`, what a file said to more digits than Blender holds in `camera_source`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import bpy
 import numpy as np
 from bpy.types import Camera, Object, Scene
-from mathutils import Matrix, Quaternion
+from mathutils import Matrix
 from numpy.typing import NDArray
-from understudy_shared.camera import OPENGL_TO_OPENCV, CameraTrajectory, SensorFit, blender_lens
-from understudy_shared.rotations import quaternion_from_matrix, sign_continuous, slerp
+from understudy_shared.camera import (
+    OPENGL_TO_OPENCV,
+    BlenderLens,
+    CameraTrajectory,
+    SensorFit,
+    blender_lens,
+    intrinsics_from_blender,
+)
 
-from . import compat
+from . import camera_source
+from .camera_keys import drop_if_empty, key_lens, key_poses
 from .evaluation import at_frame, scene_aside
-from .keys import write_keys
-
-ARC_TOLERANCE = 5e-4
-"""Radians; half of what we promise, so that Blender's single precision has room."""
 
 
 def import_camera(
@@ -34,6 +36,7 @@ def import_camera(
     set_scene: bool = True,
     *,
     sensor_fit: SensorFit = "AUTO",
+    parent: Object | None = None,
 ) -> Object:
     """Makes a keyframed camera that projects exactly as the trajectory's matrices do.
 
@@ -46,73 +49,107 @@ def import_camera(
             Without it, keys lie at the samples' times in the scene's own frame rate, and the picture is the
             trajectory's only at the trajectory's size and pixel aspect.
         sensor_fit: of the Blender camera; the projection is the same with each.
+        parent: an object whose own space the trajectory's world is: the shot moves, turns and scales with it.
 
     Raises:
         ValueError: K is skewed, or its pixel aspect changes during the shot: a scene has only one.
     """
-    size = trajectory.width, trajectory.height
-    sensor = _sensor(trajectory.intrinsics, size, sensor_fit)
-    lens = [
-        blender_lens(k, *size, sensor_fit, sensor_width=sensor[0], sensor_height=sensor[1])
-        for k in trajectory.intrinsics
-    ]
-    aspects = np.array([each.pixel_aspect for each in lens])
-    if np.ptp(aspects, axis=0).max() * max(size) > 1e-3:  # pixels at the border
-        raise ValueError("the pixel aspect changes during the shot, which Blender cannot show: make fx / fy constant")
+    sensor, lens = _lenses(trajectory, sensor_fit)
     if set_scene:
         _set_scene(scene, trajectory, start_frame, lens[0].pixel_aspect)
     fps = scene.render.fps / scene.render.fps_base
+    camera = new_camera(scene, name, sensor, sensor_fit)
+    camera.parent = parent
+    if set_scene:
+        scene.camera = camera
+    step = fps / trajectory.fps
+    times = start_frame + np.arange(len(trajectory)) * step
+    action = bpy.data.actions.new(name)
+    key_poses(camera, action, times, trajectory.camera_to_world @ OPENGL_TO_OPENCV)
+    lenses = {prop: np.array([getattr(each, prop) for each in lens]) for prop in ("lens", "shift_x", "shift_y")}
+    key_lens(camera.data, action, times, lenses)
+    drop_if_empty(action)
+    camera_source.remember(camera, trajectory, start_frame, step)
+    return camera
+
+
+def import_camera_set(
+    scene: Scene, trajectory: CameraTrajectory, name: str, set_scene: bool = True, *, parent: Object | None = None
+) -> list[Object]:
+    """One camera without animation for each sample, in a collection `name` of their own; see `import_camera`.
+
+    With `set_scene`, resolution and pixel aspect become the trajectory's; rate and range of the scene stay.
+    """
+    _lenses(trajectory, "AUTO")  # of one pixel aspect, or no camera is made
+    first, last, rate = scene.frame_start, scene.frame_end, (scene.render.fps, scene.render.fps_base)
+    collection = bpy.data.collections.new(name)
+    scene.collection.children.link(collection)
+    cameras = []
+    for t in range(len(trajectory)):
+        one = replace(
+            trajectory, extrinsics=trajectory.extrinsics[t : t + 1], intrinsics=trajectory.intrinsics[t : t + 1]
+        )
+        camera = import_camera(scene, one, first, f"{name} {t + 1:03}", set_scene, parent=parent)
+        scene.collection.objects.unlink(camera)
+        collection.objects.link(camera)
+        cameras.append(camera)
+    scene.frame_start, scene.frame_end = first, last
+    scene.render.fps, scene.render.fps_base = rate
+    if set_scene:
+        scene.camera = cameras[0]
+    return cameras
+
+
+def new_camera(
+    scene: Scene, name: str, sensor: tuple[float, float] = (36.0, 24.0), sensor_fit: SensorFit = "AUTO"
+) -> Object:
+    """A camera in `scene`, with room between its clip ends for anything from a face to a city."""
     data = bpy.data.cameras.new(name)
     data.sensor_fit, (data.sensor_width, data.sensor_height) = sensor_fit, sensor
     data.clip_start, data.clip_end = 0.01, 10_000.0
     camera = bpy.data.objects.new(name, data)
-    camera.rotation_mode = "QUATERNION"
     scene.collection.objects.link(camera)
-    if set_scene:
-        scene.camera = camera
-
-    poses = trajectory.camera_to_world @ OPENGL_TO_OPENCV
-    times = start_frame + np.arange(len(trajectory)) * (fps / trajectory.fps)
-    turn_times, turns = _along_arcs(times, sign_continuous(quaternion_from_matrix(poses[:, :3, :3])))
-    camera.location, camera.rotation_quaternion = poses[0, :3, 3], Quaternion(turns[0])
-    action = bpy.data.actions.new(name)
-    if len(trajectory) > 1:
-        bag = compat.channels(camera, action)
-        write_keys(bag, "location", times, poses[:, :3, 3], "Location")
-        write_keys(bag, "rotation_quaternion", turn_times, turns, "Rotation")
-    for prop in ("lens", "shift_x", "shift_y"):
-        _key_if_it_changes(data, prop, times, np.array([getattr(each, prop) for each in lens]), action)
-    if not action.slots:
-        bpy.data.actions.remove(action)
     return camera
 
 
 def read_camera(
-    camera: Object, scene: Scene, frames: Sequence[float], size: tuple[int, int] | None = None
+    camera: Object,
+    scene: Scene,
+    frames: Sequence[float],
+    size: tuple[int, int] | None = None,
+    *,
+    relative_to: Object | None = None,
 ) -> CameraTrajectory:
-    """Blender's camera as matrices at scene frames, with constraints, parents and drivers, by Blender's own projection.
+    """Blender's camera as matrices at scene frames, with constraints, parents and drivers.
 
     Args:
         camera: a perspective camera.
         scene: gives pixel aspect and frame rate; its current frame is not touched.
         frames: scene frames, whole or not, at least one.
         size: (width, height) in pixels of the picture, as if it were the scene's resolution; by default it is.
+        relative_to: an object in whose own space the poses are given, instead of the world's.
 
     Raises:
-        ValueError: the object is not a perspective camera.
+        ValueError: the object is not a perspective camera, or `relative_to` is mirrored or scaled to nothing.
     """
     require_perspective(camera)
     render = scene.render
-    width, height = size or (
-        render.resolution_x * render.resolution_percentage // 100,
-        render.resolution_y * render.resolution_percentage // 100,
-    )
+    width, height = size or picture_size(scene)
     extrinsics, intrinsics = np.empty((len(frames), 4, 4)), np.empty((len(frames), 3, 3))
-    with scene_aside(scene, [camera]) as aside:
+    with scene_aside(scene, [camera] if relative_to is None else [camera, relative_to]) as aside:
         for t, frame in enumerate(frames):
             depsgraph = at_frame(aside, frame)
             extrinsics[t], intrinsics[t] = camera_matrices(camera, depsgraph, scene, (width, height))
+            if relative_to is not None:
+                extrinsics[t] = _within(extrinsics[t], relative_to, depsgraph)
     return CameraTrajectory(extrinsics, intrinsics, width, height, render.fps / render.fps_base)
+
+
+def picture_size(scene: Scene) -> tuple[int, int]:
+    """(width, height) in pixels of the pictures that `scene` renders."""
+    render = scene.render
+    percentage = render.resolution_percentage
+    return max(1, render.resolution_x * percentage // 100), max(1, render.resolution_y * percentage // 100)
 
 
 def camera_matrices(
@@ -122,18 +159,18 @@ def camera_matrices(
     evaluated = camera.evaluated_get(depsgraph)
     width, height = size
     render = scene.render
-    p = np.array(
-        evaluated.calc_matrix_camera(
-            depsgraph, x=width, y=height, scale_x=render.pixel_aspect_x, scale_y=render.pixel_aspect_y
-        ),
-        np.float64,
-    )
-    k = np.array(
-        [
-            [p[0, 0] * width / 2, 0, (1 - p[0, 2]) * width / 2],
-            [0, p[1, 1] * height / 2, (1 + p[1, 2]) * height / 2],
-            [0, 0, 1],
-        ]
+    data: Camera = evaluated.data
+    # from the settings, in double precision: Blender's own matrix is their product in single precision
+    k = intrinsics_from_blender(
+        data.lens,
+        width,
+        height,
+        data.sensor_fit,
+        sensor_width=data.sensor_width,
+        sensor_height=data.sensor_height,
+        shift_x=data.shift_x,
+        shift_y=data.shift_y,
+        pixel_aspect=(render.pixel_aspect_x, render.pixel_aspect_y),
     )
     pose = np.array(evaluated.matrix_world, np.float64)
     u, _, vt = np.linalg.svd(pose[:3, :3])  # Blender ignores a camera's scale
@@ -170,6 +207,21 @@ def require_perspective(camera: Object) -> Camera:
     return data
 
 
+def _lenses(trajectory: CameraTrajectory, sensor_fit: SensorFit) -> tuple[tuple[float, float], list[BlenderLens]]:
+    """A sensor (width, height) in mm for all samples, and the lens of each.
+
+    Raises:
+        ValueError: K is skewed, or its pixel aspect changes.
+    """
+    size = trajectory.width, trajectory.height
+    width, height = _sensor(trajectory.intrinsics, size, sensor_fit)
+    lens = [blender_lens(k, *size, sensor_fit, sensor_width=width, sensor_height=height) for k in trajectory.intrinsics]
+    aspects = np.array([each.pixel_aspect for each in lens])
+    if np.ptp(aspects, axis=0).max() * max(size) > 1e-3:  # pixels at the border
+        raise ValueError("the pixel aspect changes during the shot, which Blender cannot show: make fx / fy constant")
+    return (width, height), lens
+
+
 def _sensor(intrinsics: NDArray[np.floating], size: tuple[int, int], sensor_fit: SensorFit) -> tuple[float, float]:
     """A sensor (width, height) in mm, of full frame unless a very wide view would need a lens below Blender's 1 mm."""
     shortest = min(blender_lens(k, *size, sensor_fit).lens for k in intrinsics)
@@ -187,31 +239,12 @@ def _set_scene(scene: Scene, trajectory: CameraTrajectory, start_frame: int, asp
     scene.frame_start, scene.frame_end = start_frame, start_frame + len(trajectory) - 1
 
 
-def _key_if_it_changes(
-    data: Camera, prop: str, times: NDArray[np.float64], values: NDArray[np.float64], action: bpy.types.Action
-) -> None:
-    setattr(data, prop, values[0])
-    if np.ptp(values) > 1e-7 * max(1.0, float(np.abs(values).max())):
-        write_keys(compat.channels(data, action), prop, times, values, "Lens")
-
-
-def _along_arcs(
-    times: NDArray[np.float64], turns: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Adds keys on the arcs between sign-continuous quaternions (T, 4) that a straight line would leave too far."""
-    out_times, out_turns = [times[:1]], [turns[:1]]
-    for i in range(len(turns) - 1):
-        fractions = np.arange(1, _pieces(turns[i], turns[i + 1]) + 1) / _pieces(turns[i], turns[i + 1])
-        out_times.append(times[i] + fractions * (times[i + 1] - times[i]))
-        out_turns.append(slerp(turns[i], turns[i + 1], fractions))
-    return np.concatenate(out_times), sign_continuous(np.concatenate(out_turns))
-
-
-def _pieces(a: NDArray[np.float64], b: NDArray[np.float64]) -> int:
-    """Into how many equal pieces an arc must be cut so that straight lines stay within `ARC_TOLERANCE` of it.
-
-    A straight line between quaternions an angle w apart (half the rotation's) leaves the arc by at most
-    w^3 / (18 sqrt 3) in rotation to leading order: it runs ahead in one half and behind in the other.
-    """
-    half = np.arccos(min(1.0, abs(float(a @ b))))
-    return max(1, int(np.ceil(half / (ARC_TOLERANCE * 18 * np.sqrt(3)) ** (1 / 3))))
+def _within(extrinsics: NDArray[np.float64], relative_to: Object, depsgraph: bpy.types.Depsgraph) -> NDArray:
+    """World to camera, as seen from the space of an object: its scale changes where the camera is, never its shape."""
+    space = np.array(relative_to.evaluated_get(depsgraph).matrix_world, np.float64)
+    if np.linalg.det(space[:3, :3]) < 1e-12:
+        raise ValueError(f'"{relative_to.name}" is mirrored or scaled to nothing: choose another object')
+    pose = np.linalg.inv(space) @ np.linalg.inv(extrinsics)
+    u, _, vt = np.linalg.svd(pose[:3, :3])
+    pose[:3, :3] = u @ vt
+    return np.linalg.inv(pose)

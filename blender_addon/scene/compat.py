@@ -77,3 +77,9 @@ def set_float_layers(settings: ImageFormatSettings) -> None:
     settings.color_depth, settings.exr_codec = "32", "NONE"
     if hasattr(settings, "use_exr_interleave"):
         settings.use_exr_interleave = True
+
+
+def composites(scene: bpy.types.Scene) -> bool:
+    """Whether renders of a scene go through its compositor."""
+    tree = scene.compositing_node_group if hasattr(scene, "compositing_node_group") else scene.use_nodes
+    return bool(scene.render.use_compositing and tree)

@@ -12,7 +12,7 @@ from bpy.types import Image, Material, Object
 from numpy.typing import NDArray
 
 from .body_parts import mesh_of
-from .pixels import image_rgba
+from .pixels import image_rgba, new_image
 
 _GREY = 188
 """sRGB of the plain body, before it has a texture."""
@@ -32,24 +32,15 @@ def plain_material(name: str) -> Material:
     texture.interpolation, texture.extension = "Linear", "EXTEND"
     tree.links.new(texture.outputs["Color"], emission.inputs["Color"])
     tree.links.new(emission.outputs["Emission"], output.inputs["Surface"])
-    texture.image = _new_image(f"{name} Texture", 8)
-    _write(texture.image, np.full((8, 8, 4), (_GREY, _GREY, _GREY, 255), np.uint8))
+    grey = np.full((8, 8, 4), (_GREY, _GREY, _GREY, 255), np.uint8)
+    texture.image = _texture(f"{name} Texture", grey)
     return material
 
 
 def texture_image(obj: Object) -> Image | None:
     """The image that a body shows, where its material is the plain one: an image texture straight into emission."""
-    slots = mesh_of(obj).material_slots
-    material = slots[0].material if len(slots) == 1 else None
-    if material is None or material.node_tree is None:
-        return None
-    output = material.node_tree.get_output_node("ALL")
-    emission = _source(output, "Surface") if output else None
-    if emission is None or emission.type != "EMISSION" or emission.inputs["Strength"].is_linked:
-        return None
-    texture = _source(emission, "Color")
-    plain = emission.inputs["Strength"].default_value == 1 and texture is not None and texture.type == "TEX_IMAGE"
-    return texture.image if plain and not texture.inputs["Vector"].is_linked else None
+    node = _texture_node(obj)
+    return node.image if node else None
 
 
 def set_texture(obj: Object, pixels: NDArray[np.uint8]) -> Image:
@@ -60,7 +51,8 @@ def set_texture(obj: Object, pixels: NDArray[np.uint8]) -> Image:
         pixels: (S, S, 3 or 4) sRGB, origin at the top left, straight alpha.
 
     Returns:
-        The image; the same datablock as before where there was one, so that what shows it keeps showing it.
+        The image. It is a new one in the place of the old: other bodies and editors that showed that one show it too,
+        and undo brings the old one back.
 
     Raises:
         ValueError: the pixels are not such an array.
@@ -72,16 +64,17 @@ def set_texture(obj: Object, pixels: NDArray[np.uint8]) -> Image:
         or pixels.shape[0] != pixels.shape[1]
     ):
         raise ValueError("a texture must be a square image of 3 or 4 uint8 channels")
-    mesh = mesh_of(obj)
-    image = texture_image(mesh)
-    if image is None:
-        material = plain_material(mesh.name)
-        mesh.data.materials.clear()
-        mesh.data.materials.append(material)
-        image = texture_image(mesh)
-        assert image is not None
-    _write(image, pixels)
+    rgba = np.full((*pixels.shape[:2], 4), 255, np.uint8)
+    rgba[..., : pixels.shape[2]] = pixels
+    node = _plain_node(mesh_of(obj))
+    image = _texture(f"{mesh_of(obj).name} Texture", rgba, node.image)
+    node.image = image
     return image
+
+
+def share_texture(obj: Object, image: Image) -> None:
+    """Lets a body show the texture of another: one image for both, and once in the .blend."""
+    _plain_node(mesh_of(obj)).image = image
 
 
 def get_texture(obj: Object) -> NDArray[np.uint8]:
@@ -96,22 +89,34 @@ def get_texture(obj: Object) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image_rgba(image))
 
 
-def _new_image(name: str, size: int) -> Image:
-    image = bpy.data.images.new(name, size, size, alpha=True)
-    image.colorspace_settings.name = "sRGB"
-    image.alpha_mode = "CHANNEL_PACKED"  # colour is not multiplied where alpha is 0: unseen texels keep their fill
-    return image
+def _texture(name: str, rgba: NDArray[np.uint8], instead_of: Image | None = None) -> Image:
+    # Colour is not multiplied where alpha is 0: unseen texels keep their fill.
+    return new_image(name, rgba, alpha_mode="CHANNEL_PACKED", instead_of=instead_of)
 
 
-def _write(image: Image, pixels: NDArray[np.uint8]) -> None:
-    size = pixels.shape[0]
-    if tuple(image.size) != (size, size):
-        image.scale(size, size)
-    flat = np.ones((size, size, 4), np.float32)
-    flat[..., : pixels.shape[2]] = pixels[::-1].astype(np.float32) / 255
-    image.pixels.foreach_set(flat.reshape(-1))
-    image.update()
-    image.pack()
+def _texture_node(obj: Object) -> bpy.types.Node | None:
+    slots = mesh_of(obj).material_slots
+    material = slots[0].material if len(slots) == 1 else None
+    if material is None or material.node_tree is None:
+        return None
+    output = material.node_tree.get_output_node("ALL")
+    emission = _source(output, "Surface") if output else None
+    if emission is None or emission.type != "EMISSION" or emission.inputs["Strength"].is_linked:
+        return None
+    texture = _source(emission, "Color")
+    plain = emission.inputs["Strength"].default_value == 1 and texture is not None and texture.type == "TEX_IMAGE"
+    return texture if plain and not texture.inputs["Vector"].is_linked else None
+
+
+def _plain_node(mesh: Object) -> bpy.types.Node:
+    """The node that holds the texture, in a plain material that is made if the artist has replaced it."""
+    node = _texture_node(mesh)
+    if node is None:
+        mesh.data.materials.clear()
+        mesh.data.materials.append(plain_material(mesh.name))
+        node = _texture_node(mesh)
+        assert node is not None
+    return node
 
 
 def _source(node: bpy.types.Node, socket: str) -> bpy.types.Node | None:

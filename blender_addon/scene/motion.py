@@ -15,10 +15,11 @@ import numpy as np
 from bpy.types import Action, Object, Scene
 from numpy.typing import NDArray
 from understudy_shared.body import JOINT_NAMES, PARENTS, Y_UP_TO_Z_UP
-from understudy_shared.motion import MotionClip
+from understudy_shared.motion import MotionClip, exact_rate
 from understudy_shared.rotations import (
     axis_angle_from_matrix,
     matrix_from_axis_angle,
+    matrix_from_quaternion,
     quaternion_from_matrix,
     sign_continuous,
 )
@@ -26,10 +27,15 @@ from understudy_shared.rotations import (
 from . import compat
 from .body_parts import armature_of, betas_of, pose_axes, rest_pelvis
 from .evaluation import at_frame, scene_aside
-from .keys import write_keys
+from .keys import KEY_TYPES, along_arcs, write_keys
+
+TRACK = "understudy_track"
+"""Custom property of an action: whose motion it is, where its source held several people."""
 
 
-def apply_motion(armature: Object, clip: MotionClip, start_frame: float, scene_fps: float) -> Action:
+def apply_motion(
+    armature: Object, clip: MotionClip, start_frame: float, scene_fps: float, filled: NDArray[np.bool_] | None = None
+) -> Action:
     """Puts a clip onto a body as a new action with linear, sign-continuous quaternion keys.
 
     Args:
@@ -37,21 +43,64 @@ def apply_motion(armature: Object, clip: MotionClip, start_frame: float, scene_f
         clip: in the world frame (Z up), relative to the armature object's own place.
         start_frame: scene frame of the clip's first sample.
         scene_fps: frames per second of the scene, `render.fps / render.fps_base`.
+        filled: as in `write_motion`.
 
     Returns:
         The action; an earlier one stays in the file.
     """
     armature = armature_of(armature)
-    times = start_frame + np.arange(len(clip)) * (scene_fps / clip.fps)
-    rotations, locations = _to_bones(armature, clip.global_orient, clip.body_pose, clip.transl)
     action = bpy.data.actions.new(f"{armature.name} {clip.track_id}".strip())
+    write_motion(armature, action, clip, sample_times(len(clip), clip.fps, start_frame, scene_fps), filled)
+    return action
+
+
+def sample_times(count: int, fps: float, start_frame: float, scene_fps: float) -> NDArray[np.float64]:
+    """(count,) scene frames of a clip's samples; 29.97 and its like are taken for the rates they stand for."""
+    return start_frame + np.arange(count) * exact_rate(scene_fps) / exact_rate(fps)
+
+
+def write_motion(
+    armature: Object,
+    action: Action,
+    clip: MotionClip,
+    times: NDArray[np.float64],
+    filled: NDArray[np.bool_] | None = None,
+) -> None:
+    """Keys of the 24 joints in an action, which becomes the body's; other curves of the action stay.
+
+    Keys in frames that the source did not see are of the type "jitter" where they only hold the nearest pose, and
+    "generated" where the gap was filled, so that they have their own colour in the dope sheet. Where a joint turns far
+    from one sample to the next, keys of the type "breakdown" lie between them on the arc.
+
+    Args:
+        armature: the body, either of its two objects.
+        action: new or the body's own.
+        clip: as in `apply_motion`.
+        times: (T,) scene frames of its samples, rising.
+        filled: (T,) which of the frames that were not seen have got a pose of their own.
+    """
+    armature = armature_of(armature)
+    rotations, locations = _to_bones(armature, clip.global_orient, clip.body_pose, clip.transl)
+    filled = np.zeros(len(clip), np.bool_) if filled is None else filled
+    unseen = np.where(filled, KEY_TYPES["GENERATED"], KEY_TYPES["JITTER"])
+    types = np.where(clip.seen, KEY_TYPES["KEYFRAME"], unseen)
+    if clip.track_id:
+        action[TRACK] = clip.track_id
     bag = compat.channels(armature, action)
+    quaternions = sign_continuous(rotations)
     for j, joint in enumerate(JOINT_NAMES):
         bone = armature.pose.bones[joint]
         bone.rotation_mode = "QUATERNION"
-        write_keys(bag, bone.path_from_id("rotation_quaternion"), times, sign_continuous(rotations[:, j]), joint)
-    write_keys(bag, armature.pose.bones["pelvis"].path_from_id("location"), times, locations, "pelvis")
-    return action
+        at, values, added = along_arcs(times, quaternions[:, j])
+        kinds = np.full(len(at), KEY_TYPES["BREAKDOWN"])
+        kinds[~added] = types
+        write_keys(bag, bone.path_from_id("rotation_quaternion"), at, values, joint, kinds)
+        for other in ("rotation_euler", "rotation_axis_angle"):  # of an artist who had the bone turn that way
+            for index in range(4):
+                curve = bag.fcurves.find(bone.path_from_id(other), index=index)
+                if curve is not None:
+                    bag.fcurves.remove(curve)
+    write_keys(bag, armature.pose.bones["pelvis"].path_from_id("location"), times, locations, "pelvis", types)
 
 
 def set_pose(
@@ -113,6 +162,27 @@ def _to_bones(
     pelvis = armature.data.bones["pelvis"]
     offset = rest_pelvis(armature) + transl - np.array(pelvis.head_local, np.float64)
     return quaternions, offset @ np.array(pelvis.matrix_local.to_3x3(), np.float64)
+
+
+def clip_from_bones(
+    armature: Object, rotations: NDArray[np.floating], locations: NDArray[np.floating], fps: float
+) -> MotionClip:
+    """The clip that keys of a body show, seen from the armature object's own place.
+
+    Args:
+        armature: of the body.
+        rotations: (T, 24, 4) quaternions of the pose bones.
+        locations: (T, 3) of the pelvis bone.
+        fps: of the samples.
+    """
+    axes = pose_axes(armature)
+    turns = np.swapaxes(axes, -1, -2) @ matrix_from_quaternion(rotations) @ axes
+    turns[:, 0] = Y_UP_TO_Z_UP @ turns[:, 0]
+    vectors = axis_angle_from_matrix(turns).astype(np.float32)
+    pelvis = armature.data.bones["pelvis"]
+    head = np.array(pelvis.head_local, np.float64)
+    transl = head + locations @ np.array(pelvis.matrix_local.to_3x3(), np.float64).T - rest_pelvis(armature)
+    return MotionClip(vectors[:, 0], vectors[:, 1:], transl.astype(np.float32), betas_of(armature), fps)
 
 
 def _orthonormal(matrices: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,6 +21,11 @@ def strip_end(strip: bpy.types.Strip) -> int:
     return int(strip.right_handle) if hasattr(strip, "right_handle") else int(strip.frame_final_end)
 
 
+def content_start(strip: bpy.types.Strip) -> int:
+    """Scene frame of the strip's first picture, which may be trimmed away."""
+    return int(strip.content_start) if hasattr(strip, "content_start") else int(strip.frame_start)
+
+
 def refresh_pixels(strip: bpy.types.Strip) -> None:
     """Makes the sequencer read the strip's files again. Only for files that were rewritten: together with prefetch it
     has crashed Blender 5.2, so prefetch must be off (see `timeline.prefetch`)."""

@@ -11,8 +11,11 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
+for folder in (ROOT, Path(__file__).parent):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+from backend_stage import addon, server, stage  # noqa: E402, F401 - fixtures
 
 
 @pytest.fixture

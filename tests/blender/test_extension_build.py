@@ -60,7 +60,7 @@ def test_the_manifest_keeps_blenders_rules(content):
     assert manifest["id"] == "understudy" and manifest["type"] == "add-on" and manifest["schema_version"] == "1.0.0"
     assert manifest["license"] == ["SPDX:GPL-3.0-or-later"] and manifest["blender_version_min"] == "4.5.0"
     assert set(manifest["tags"]) <= TAGS
-    assert set(manifest["permissions"]) == {"files", "network"}
+    assert set(manifest["permissions"]) == {"files", "network", "clipboard"}
     for text in (manifest["tagline"], *manifest["permissions"].values()):
         assert 0 < len(text) <= 64 and text[-1].isalnum()
     assert re.fullmatch(r"\d+\.\d+\.\d+", manifest["version"])

@@ -27,7 +27,8 @@ def addon(tmp_path, monkeypatch):
 def book(scene, tmp_path):
     from understudy_shared.job import FrameRange, JobSpec
 
-    from blender_addon.link.jobs import Job, JobBook, Record
+    from blender_addon.link.book import JobBook
+    from blender_addon.link.jobs import Job, Record
     from blender_addon.link.refs import ref
 
     spec = JobSpec("m", FrameRange(-2, 4, 2), (8, 8), params={"steps": 4})
@@ -38,7 +39,8 @@ def book(scene, tmp_path):
 
 
 def test_a_job_survives_the_file(book, tmp_path):
-    from blender_addon.link.jobs import JobBook, State
+    from blender_addon.link.book import JobBook
+    from blender_addon.link.jobs import State
 
     bpy.context.scene.name = "Shot 7"
     book.write()
@@ -57,7 +59,7 @@ def test_a_job_survives_the_file(book, tmp_path):
 
 @pytest.mark.parametrize("content", ["", "{", '[{"take": 1}]', "null", "[1]"])
 def test_a_text_that_is_not_ours_gives_no_jobs(scene, content):
-    from blender_addon.link.jobs import TEXT_NAME, JobBook
+    from blender_addon.link.book import TEXT_NAME, JobBook
 
     bpy.data.texts.new(TEXT_NAME).from_string(content)
     book = JobBook()

@@ -31,6 +31,8 @@ def test_linear_floats_become_srgb_bytes():
     linear = np.array([[[0.0, 0.0031308, 0.2159, 0.5], [1.0, 2.0, -1.0, 1.0]]], np.float16)
     # sRGB of 0.2159 is 128 of 255 (IEC 61966-2-1)
     assert png.to_bytes(linear).tolist() == [[[0, 10, 128, 128], [255, 255, 0, 255]]]
+    hidden = np.array([[[1, 2, 3, 0], [1, 2, 3, 1]], [[0, 0, 0, 255], [255, 255, 255, 0]]], np.uint8)
+    assert png.to_bytes(hidden).tolist() == [[[0, 0, 0, 0], [1, 2, 3, 1]], [[0, 0, 0, 255], [0, 0, 0, 0]]]
 
 
 def test_refuses_what_is_no_picture():

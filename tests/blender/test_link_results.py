@@ -126,7 +126,7 @@ def test_incomplete_results_say_what_to_do(photo_scene, fit, tmp_path):
         __import__("blender_addon.api").api.fit_photo(scene)
 
 
-def test_a_photo_without_a_file_is_written_for_the_scene(photo_scene, fit, tmp_path):
+def test_a_photo_without_a_file_is_shown_as_it_is_in_the_scene(photo_scene, fit, tmp_path):
     from blender_addon.link import results
 
     scene, _ = photo_scene
@@ -134,4 +134,16 @@ def test_a_photo_without_a_file_is_written_for_the_scene(photo_scene, fit, tmp_p
     image.pack()
     Path(bpy.path.abspath(image.filepath)).unlink()
     results.apply(job_for(scene, "fit", tmp_path), fit, {})
-    assert (tmp_path / "photo.png").is_file()
+    assert scene.understudy.photo_camera.data.background_images[0].image == image
+
+
+def test_the_camera_of_the_shot_stays_the_scenes(photo_scene, fit, tmp_path):
+    from blender_addon.link import results
+
+    scene, _ = photo_scene
+    shot = bpy.data.objects.new("Shot", bpy.data.cameras.new("Shot"))
+    scene.collection.objects.link(shot)
+    scene.camera, scene.render.resolution_x = shot, 1234
+    results.apply(job_for(scene, "fit", tmp_path), fit, {})
+    assert scene.camera == shot and scene.render.resolution_x == 1234
+    check_same(__import__("blender_addon.link.gather").link.gather.fit(scene), fit)

@@ -86,8 +86,8 @@ def test_a_missing_frame_shows_a_placeholder_until_it_arrives(scene, make_job):
     assert len(names(job)) == 2
     job.record.state = State.CANCELLED
     arrive(job)
-    assert names(job) == ["000001.png", "000002.png", "missing.png", "000004.png", "000005.png"]
-    assert shown(3) == (255, 255)  # magenta; Blender 5.2 crashes here where there is no file
+    assert names(job) == ["000001.png", "000002.png", "placeholders/missing_000003.png", "000004.png", "000005.png"]
+    assert shown(3) == (255, 255)  # the cross reaches the corner; Blender 5.2 crashes here where there is no file
     assert shown(4) == (40, 0)
     job.record.state = State.RUNNING
     arrive(job, 3)
@@ -188,3 +188,51 @@ def test_growing_by_2000_frames_is_cheap(scene, make_job):
     strip.update(job)
     assert len(names(job)) == 2000
     assert time.process_time() - begun < 0.02  # one more frame on a long strip, on the main thread
+
+
+def test_placeholders_are_dark_with_a_cross_or_dots_and_the_number(tmp_path):
+    """Read by Blender: the size of the job, its two colours, and another picture for another number."""
+    from blender_addon.timeline import placeholder
+
+    size = (161, 90)
+    names = [placeholder.missing(12), placeholder.missing(-7), placeholder.missing(None), placeholder.PENDING]
+    placeholder.ensure(tmp_path, size, [*names, "000001.png"])
+    assert not (tmp_path / "000001.png").exists()
+    pictures = []
+    for name in names:
+        image = bpy.data.images.load(str(tmp_path / name), check_existing=False)
+        assert tuple(image.size) == size
+        pictures.append(np.rint(np.reshape(image.pixels, (90, 161, 4))[::-1, :, :3] * 255).astype(int))
+        bpy.data.images.remove(image)
+    magenta = [(picture == (255, 0, 255)).all(-1) for picture in pictures]
+    dark = [(picture == placeholder.PALETTE[0]).all(-1) for picture in pictures]
+    for cross, ground in zip(magenta[:3], dark[:3], strict=True):
+        assert cross[0, 0] and cross[-1, -1] and cross[0, -1] and cross[-1, 0] and ground.mean() > 0.8
+    assert not magenta[3].any() and dark[3].mean() > 0.9
+    assert magenta[2][45, 80] and not magenta[0][45, 80]  # the number stands where the cross would meet
+    assert len({picture.tobytes() for picture in pictures}) == 4
+
+
+def test_many_missing_frames_share_one_picture(make_job):
+    from blender_addon.link.jobs import State
+    from blender_addon.timeline.strip import wanted_files
+
+    job = make_job(end=60)
+    job.record.state = State.CANCELLED
+    job.finished = {1, 60}
+    assert set(wanted_files(job)[1:-1]) == {"placeholders/missing.png"}
+    job.finished = set(range(1, 61)) - {7}
+    assert wanted_files(job)[6] == "placeholders/missing_000007.png"
+
+
+def test_frames_that_nobody_asked_for_hold_nothing_back(make_job):
+    job = make_job(end=6)
+    job.record.leave = ((2, 3),)
+    arrive(job, 1, 4)
+    assert names(job) == [
+        "000001.png",
+        "placeholders/missing_000002.png",
+        "placeholders/missing_000003.png",
+        "000004.png",
+    ]
+    assert job.missing == [5, 6] and job.absent == [2, 3, 5, 6] and job.progress == 0.5

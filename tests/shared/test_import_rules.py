@@ -11,7 +11,7 @@ STANDARD = set(sys.stdlib_module_names)
 RULES = {
     "shared/understudy_shared": {"allowed": STANDARD | {"numpy", "zmq", "msgspec", "understudy_shared"}},
     "blender_addon": {
-        "allowed": STANDARD | {"bpy", "bpy_extras", "mathutils", "numpy", "msgspec", "understudy_shared"}
+        "allowed": STANDARD | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "pxr", "numpy", "msgspec", "understudy_shared"}
     },
     "backend/understudy_backend": {"forbidden": {"bpy", "bpy_extras", "mathutils", "pickle5", "understudy"}},
 }

@@ -25,7 +25,7 @@ from understudy_backend.photo.landmarks import detect
 from understudy_backend.photo.result import Estimate
 
 START = {
-    "start_betas": "the shape (B,) to begin from",
+    "start_betas": "the shape (B,) to begin from; alone it is the person's shape from another photo, and is kept",
     "start_global_orient": "the orientation (1, 3) to begin from, axis-angle in the world",
     "start_body_pose": "the pose (1, 23, 3) to begin from, axis-angle",
     "start_transl": "the place (1, 3) to begin from, metres",
@@ -55,6 +55,18 @@ class FitParams(msgspec.Struct, frozen=True):
             le=10,
         ),
     ] = FOCAL
+    keep_pose: Annotated[
+        bool,
+        setting(
+            "Keep the pose",
+            "Fitting again leaves every limb as you have posed it: the body is only moved, turned and shaped. Of no "
+            "effect on a first fit.",
+        ),
+    ] = False
+    keep_shape: Annotated[
+        bool,
+        setting("Keep the shape", "Fitting again leaves the shape as it is. Of no effect on a first fit."),
+    ] = False
 
 
 class FitPhoto:
@@ -113,7 +125,8 @@ class FitPhoto:
         params = task.params
         assert isinstance(params, FitParams)
         image = opaque(photo_of(task.inputs))
-        start = correction(task.inputs, (image.shape[1], image.shape[0]))
+        shape = known_shape(task.inputs)
+        start = None if shape is not None else correction(task.inputs, (image.shape[1], image.shape[0]))
         task.progress(0.02, "looking for the person")
         landmarks = detect(image)
         task.progress(0.1, "fitting the body")
@@ -126,6 +139,9 @@ class FitPhoto:
                 start=start,
                 iterations=params.iterations,
                 focal=params.focal,
+                shape=shape,
+                keep_shape=params.keep_shape and start is not None,
+                keep_pose=params.keep_pose,
                 progress=lambda fraction, stage: task.progress(0.1 + 0.9 * fraction, stage),
             )
         finally:
@@ -182,6 +198,24 @@ def opaque(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return photo
     alpha = photo[..., 3:].astype(np.float32) / 255
     return np.ascontiguousarray(np.rint(photo[..., :3] * alpha + 128 * (1 - alpha)).astype(np.uint8))
+
+
+def known_shape(inputs: Mapping[str, NDArray]) -> NDArray[np.float32] | None:
+    """The shape (B,) of a person who was fitted in another photo: `start_betas` without the rest of a correction.
+
+    Raises:
+        MethodError: it is no shape.
+    """
+    if [name for name in START if name in inputs] != ["start_betas"]:
+        return None
+    betas = np.asarray(inputs["start_betas"], np.float32).reshape(-1)
+    if len(betas) != free_body().num_betas or not np.isfinite(betas).all():
+        raise MethodError(
+            f"start_betas is not {free_body().num_betas} finite numbers",
+            code="bad_input",
+            fix="send the shape as the fit of the other photo gave it",
+        )
+    return betas
 
 
 def correction(inputs: Mapping[str, NDArray], size: tuple[int, int]) -> Estimate | None:

@@ -48,7 +48,9 @@ def fit(
     focal: float = FOCAL,
     body: BodyModel | None = None,
     weights: FitWeights | None = None,
+    shape: NDArray[np.float32] | None = None,
     keep_shape: bool = False,
+    keep_pose: bool = False,
     progress: Callable[[float, str], None] = lambda fraction, stage: None,
 ) -> FitResult:
     """Fits the body to a photo.
@@ -62,7 +64,10 @@ def fit(
         focal: focal length over the photo's longer side; of no effect with `start`.
         body: the free body when absent.
         weights: how the terms are weighed.
+        shape: (B,) betas that are known, such as from another photo of the same person, where there is no `start`.
+            They are kept.
         keep_shape: leaves the shape as `start` has it, such as one shape for all frames of a clip.
+        keep_pose: leaves every joint but the pelvis as `start` has it: the body is moved, turned and shaped only.
         progress: called with a fraction in [0, 1] and a short text; what it raises ends the fit.
 
     Raises:
@@ -78,12 +83,20 @@ def fit(
     matches = correspondence(body)
     camera = level_camera(width, height, focal) if start is None else start.camera
     small = camera.resized(*size)
-    guess = start or first_guess(body, matches, points, landmarks, small)
+    guess = start or first_guess(body, matches, points, landmarks, small, shape)
     objective = Objective(
         body, matches, points, landmarks, mask, small, guess, weights or FitWeights(), corrected=start is not None
     )
     unknowns = objective.unknowns()
-    _minimise(objective, unknowns, iterations, corrected=start is not None, keep_shape=keep_shape, progress=progress)
+    _minimise(
+        objective,
+        unknowns,
+        iterations,
+        corrected=start is not None,
+        keep_shape=keep_shape or (start is None and shape is not None),
+        keep_pose=keep_pose and start is not None,
+        progress=progress,
+    )
     estimate = objective.estimate(unknowns, camera)
     if start is None:
         estimate = _put_on_floor(body, estimate, float(unknowns.pitch.detach()))
@@ -105,19 +118,20 @@ def _minimise(
     *,
     corrected: bool,
     keep_shape: bool,
+    keep_pose: bool,
     progress: Callable[[float, str], None],
 ) -> None:
     stages = STAGES[2:] if corrected else STAGES
     total = sum(share for share, _, _ in stages)
     done = 0
-    for number, (share, shape, with_outline) in enumerate(stages):
+    for number, (share, shaping, with_outline) in enumerate(stages):
         count = round(iterations * share / total)
         moving = [
             unknowns.turn,
-            unknowns.pose,
             unknowns.transl,
             unknowns.pitch,
-            *([unknowns.betas] if shape and not keep_shape else []),
+            *([] if keep_pose else [unknowns.pose]),
+            *([unknowns.betas] if shaping and not keep_shape else []),
         ]
         rate = 0.02 if number or corrected else 0.04
         optimiser = torch.optim.Adam(moving, lr=rate, betas=(0.9, 0.98))

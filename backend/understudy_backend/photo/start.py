@@ -22,22 +22,24 @@ def first_guess(
     points: NDArray[np.float64],
     landmarks: Landmarks,
     camera: CameraTrajectory,
+    betas: NDArray[np.floating] | None = None,
 ) -> Estimate:
-    """The mean body in the mean pose, turned as the trunk is, where it covers the landmarks.
+    """The body in the mean pose, turned as the trunk is, where it covers the landmarks.
 
     Args:
         points: (33, 2) landmarks in pixels of the camera.
         landmarks: their places in metres are used for the direction.
         camera: level, at the origin.
+        betas: (B,) shape, where it is known; else that of the mean body.
     """
     to_world = camera.extrinsics[0, :3, :3].T
-    rest = matches.regressor @ body.v_template[matches.vertices]
+    betas = np.zeros(body.num_betas, np.float32) if betas is None else np.asarray(betas, np.float32)
+    rest = matches.regressor @ body.shaped(betas)[matches.vertices]
     here = np.array([rest[matches.index(n)] for n in TRUNK], np.float64)
     there = landmarks.world[[LANDMARK_NAMES.index(n) for n in TRUNK]] @ to_world.T
     turn = Rotation.align_vectors(there - there.mean(0), here - here.mean(0))[0]
     pose = mean_pose().numpy()[1:][None]
     orient = turn.as_rotvec().astype(np.float32)[None]
-    betas = np.zeros(body.num_betas, np.float32)
     vertices = skin(body, betas, orient, pose, np.zeros((1, 3), np.float32))[0]
     keypoints = (matches.regressor @ vertices[matches.vertices])[matches.reported]
     seen = points[matches.landmarks[matches.reported]]

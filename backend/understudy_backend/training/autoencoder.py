@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -53,20 +54,31 @@ def pictures(samples: Samples, name: str, indices: np.ndarray, side: int) -> Ten
 def fit(config: NetworkConfig, kinds: Kinds) -> PatchAutoencoder:
     """Principal components of patches of all kinds of pictures."""
     vae = networks.build_vae(config)
-    side = vae.config["patch"]
-    total, moment, count = torch.zeros(4 * side**2).double(), torch.zeros(4 * side**2, 4 * side**2).double(), 0
-    for samples, name in sources(kinds):
-        for rows in torch.arange(0, len(samples), max(1, len(samples) // PICTURES)).split(4):
-            image = pictures(samples, name, rows.numpy(), config.image_size)
-            patches = pixel_unshuffle(image, side).permute(0, 2, 3, 1).flatten(0, 2).double()
-            total += patches.sum(0)
-            moment += patches.T @ patches
-            count += len(patches)
+    fit_patches(
+        vae,
+        (
+            pictures(samples, name, rows.numpy(), config.image_size)
+            for samples, name in sources(kinds)
+            for rows in torch.arange(0, len(samples), max(1, len(samples) // PICTURES)).split(4)
+        ),
+    )
+    return vae
+
+
+@torch.no_grad()
+def fit_patches(vae: PatchAutoencoder, batches: Iterable[Tensor]) -> None:
+    """Principal components of the patches of pictures (N, C, H, W) in [-1, 1], batch by batch, into an autoencoder."""
+    side, size = vae.config["patch"], vae.config["in_channels"] * vae.config["patch"] ** 2
+    total, moment, count = torch.zeros(size).double(), torch.zeros(size, size).double(), 0
+    for image in batches:
+        patches = pixel_unshuffle(image, side).permute(0, 2, 3, 1).flatten(0, 2).double()
+        total += patches.sum(0)
+        moment += patches.T @ patches
+        count += len(patches)
     mean = total / count
     values, vectors = torch.linalg.eigh(moment / count - mean.outer(mean))
-    keep = config.latent_channels
+    keep = vae.config["latent_channels"]
     vae.fit(mean.float(), vectors.flip(1)[:, :keep].float(), values.flip(0)[:keep].clamp(min=1e-12).sqrt().float())
-    return vae
 
 
 def lesson(setting: Setting, vae: PatchAutoencoder, kinds: Kinds, validation: Kinds) -> Lesson:

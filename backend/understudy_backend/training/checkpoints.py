@@ -131,8 +131,13 @@ def read_progress(path: Path) -> Progress:
 
 
 @torch.no_grad()
-def load_averages(path: Path, modules: Mapping[str, nn.Module]) -> None:
+def load_averages(path: Path, modules: Mapping[str, nn.Module], *, trained_only: bool = False) -> None:
     """Puts a checkpoint's averaged weights into modules (by the names they were trained under).
+
+    Args:
+        path: of the checkpoint.
+        modules: whose parameters are set, in place.
+        trained_only: leave parameters alone that take no gradient: a checkpoint holds what was trained.
 
     Raises:
         TrainingError: the file is damaged, or of other networks.
@@ -141,6 +146,8 @@ def load_averages(path: Path, modules: Mapping[str, nn.Module]) -> None:
         names = set(file.keys())
         for prefix, module in modules.items():
             for name, p in module.named_parameters():
+                if trained_only and not p.requires_grad:
+                    continue
                 _copy(p, file, f"{MEAN}/{prefix}.{name}", names, path)
 
 

@@ -162,15 +162,23 @@ def with_changes(setting: Setting, part: Part, changes: dict[str, object]) -> Se
     Raises:
         ValueError: no such field, or a value that does not fit it.
     """
-    training = dataclasses.asdict(getattr(setting, part)) | changes
+    return dataclasses.replace(setting, **{part: changed_training(getattr(setting, part), changes)})
+
+
+def changed_training(training: Training, changes: dict[str, object]) -> Training:
+    """A training with some fields changed.
+
+    Raises:
+        ValueError: no such field, or a value that does not fit it.
+    """
     try:
-        changed = msgspec.convert(training, Training, strict=False)
+        changed = msgspec.convert(dataclasses.asdict(training) | changes, Training, strict=False)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None
     for name in ("steps", "batch", "accumulate", "save_every", "keep", "log_every", "validation_samples"):
         if getattr(changed, name) < 1:
             raise ValueError(f"{name.replace('_', '-')} must be at least 1")
-    return dataclasses.replace(setting, **{part: changed})
+    return changed
 
 
 def explanations(kind: type) -> dict[str, str]:

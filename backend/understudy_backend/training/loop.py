@@ -120,7 +120,7 @@ def train(
     state = State(parameters, dict(zip(parameters, average.shadow_params, strict=True)), plain)
     done = _resume(state, out, accelerator)
     average.optimization_step = done.step
-    log = _Log(out, accelerator, done.step)
+    log = Log(out, accelerator, done.step)
     began, step, progress, losses = time.monotonic() - done.seconds, done.step, done, []
 
     def save() -> Progress:
@@ -224,10 +224,11 @@ def _progress(step: int, seconds: float, optimiser: torch.optim.Optimizer, accel
     return Progress(step, seconds, updates, float(scaler["scale"]), int(scaler["_growth_tracker"]))
 
 
-class _Log:
+class Log:
     """The same figures on the terminal, in `log.jsonl` and for TensorBoard; pictures in `grids/`."""
 
     def __init__(self, out: Path, accelerator: Accelerator, first: int) -> None:
+        """Goes on after step `first`, in the folder `out`."""
         self._out, self._accelerator = out, accelerator
         self._last, self._last_time = first, time.monotonic()
         if accelerator.is_main_process:
@@ -235,15 +236,25 @@ class _Log:
             self._forget(first)
         accelerator.init_trackers("tensorboard", init_kwargs={"tensorboard": {"purge_step": first + 1}})
 
-    def losses(self, step: int, seconds: float, losses: list[Tensor], rate: float) -> None:
-        """Notes the mean of the losses since the last call; raises TrainingError where it is not finite."""
+    def losses(
+        self, step: int, seconds: float, losses: list[Tensor], rate: float, parts: Mapping[str, float] | None = None
+    ) -> None:
+        """Notes the mean of the losses since the last call; raises TrainingError where it is not finite.
+
+        Args:
+            step: that is done.
+            seconds: of training so far.
+            losses: scalars, on this process.
+            rate: the learning rate.
+            parts: further figures, such as what the loss is the sum of.
+        """
         mean = self._accelerator.reduce(torch.stack(losses).float().mean(), "mean")
         assert isinstance(mean, Tensor)
         now = time.monotonic()
         pace = (now - self._last_time) / max(step - self._last, 1)
         self._last, self._last_time = step, now
         figures = {"loss": float(mean), "learning_rate": rate, "seconds_per_step": round(pace, 4),
-                   "memory_mb": round(peak_memory(self._accelerator.device))}  # fmt: skip
+                   "memory_mb": round(peak_memory(self._accelerator.device)), **(parts or {})}  # fmt: skip
         self._write(step, seconds, figures)
         if not math.isfinite(figures["loss"]):
             raise TrainingError(

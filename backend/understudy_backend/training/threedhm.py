@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -156,10 +157,12 @@ def kinds_of(data: list[Path], split: str, *kinds: str, needed: bool = True) -> 
     return {kind: Samples(folders) for kind, folders in found.items() if folders}
 
 
-def add_fields(group: argparse._ArgumentGroup) -> None:
-    """One option for each hyper-parameter of `Training`, explained by its own docstring."""
+def add_fields(group: argparse._ArgumentGroup, without: Collection[str] = ()) -> None:
+    """One option for each hyper-parameter of `Training` but some, explained by its own docstring."""
     hints, texts = get_type_hints(Training), explanations(Training)
     for f in dataclasses.fields(Training):
+        if f.name in without:
+            continue
         option, text, kind = "--" + f.name.replace("_", "-"), texts[f.name].replace("%", "%%"), hints[f.name]
         if kind is bool:
             group.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=text)

@@ -9,7 +9,8 @@ One set of weights is one folder::
 
 The files end in `.safetensors`, or in `.pth` or `.ckpt` as published, and have the published names inside; motion
 modules of AnimateDiff, in its own names or in diffusers', are a `motion_module` too. `vae/` and `image_encoder/` are in
-the layout of diffusers and transformers. `config.json` says how large the networks are, where not as published.
+the layout of diffusers and transformers; the VAE may be our `PatchAutoencoder` of colour. `config.json` says how large
+the networks are, where not as published.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from understudy_backend.models.animate_anyone.networks import (
 )
 from understudy_backend.models.animate_anyone.parts import AnimatorParts, place
 from understudy_backend.models.champ.guidance_encoders import KINDS, GuidanceEncoder, GuidanceEncoders
+from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencoder
 from understudy_backend.weights.torch_files import find_tensors, read_tensors, write_tensors
 
 Kind = Literal["animate_anyone", "champ"]
@@ -93,7 +95,7 @@ def load_animator(
         )
     config = read_config(folder)
     motion = _read(folder, "motion_module")
-    config = msgspec.structs.replace(config, **_motion_layout(motion, config))
+    config = msgspec.structs.replace(config, **motion_layout(motion, config))
     with torch.device("meta"):
         denoiser, reference_net = build_denoiser(config), build_reference_net(config)
         guider = PoseGuider(config) if kind == "animate_anyone" else GuidanceEncoders(config)
@@ -102,7 +104,7 @@ def load_animator(
     for module, name in zip(_guider_parts(guider), GUIDERS[kind], strict=True):
         fill(module, _read(folder, name), str(folder / name), dtype)
     parts = AnimatorParts(
-        vae=_pretrained(AutoencoderKL, folder / "vae", dtype),
+        vae=_pretrained(_vae_class(folder / "vae"), folder / "vae", dtype),
         image_encoder=_pretrained(CLIPVisionModelWithProjection, folder / "image_encoder", dtype),
         reference_net=reference_net,
         denoiser=denoiser,
@@ -226,7 +228,7 @@ def _guider_parts(guider: object) -> list[nn.Module]:
     return [guider]
 
 
-def _motion_layout(motion: Mapping[str, Tensor], config: NetworkConfig) -> dict[str, object]:
+def motion_layout(motion: Mapping[str, Tensor], config: NetworkConfig) -> dict[str, object]:
     """What the versions of AnimateDiff differ in: the middle block, and the longest window."""
     lengths = [tensor.shape[1] for name, tensor in motion.items() if name.endswith(".pe")]
     return {
@@ -237,6 +239,12 @@ def _motion_layout(motion: Mapping[str, Tensor], config: NetworkConfig) -> dict[
 
 def _is_motion_of_diffusers(name: str) -> bool:
     return ".motion_modules." in name and ".temporal_transformer." not in name
+
+
+def _vae_class(folder: Path) -> type[AutoencoderKL] | type[PatchAutoencoder]:
+    """Stable Diffusion's, or that of networks that were trained from nothing."""
+    ours = f'"{PatchAutoencoder.__name__}"' in (folder / "config.json").read_text(errors="replace")
+    return PatchAutoencoder if ours else AutoencoderKL
 
 
 def _pretrained(kind, folder: Path, dtype: torch.dtype):

@@ -101,3 +101,71 @@ class Look:
             image[..., 0], image[..., 1] = np.rint(mask * 255), rgba[..., 0]
             image[..., 2] = rgba[..., 3]
             yield Result(frame.index, {"rgba": image})
+
+
+class Follow:
+    """How far a picture is from the reference, in every channel."""
+
+    params_type = LookParams
+    description = MethodDescription(
+        name="follow",
+        title="Follow",
+        help="for tests",
+        paper="",
+        params=(),
+        needs=(
+            NeedDescription("reference", False, "the first picture", optional=True),
+            NeedDescription(Channel.RGBA, True, "picture"),
+        ),
+        gives=("rgba",),
+    )
+
+    def load(self, device: str) -> None:
+        pass
+
+    def unload(self) -> None:
+        pass
+
+    def run(self, task: Task, frames: Iterable[Frame]) -> Iterator[Result]:
+        for frame in frames:
+            away = frame.channels[Channel.RGBA].astype(int) - task.inputs["reference"]
+            yield Result(frame.index, {"rgba": np.abs(away).astype(np.uint8)})
+
+
+class PourParams(msgspec.Struct, frozen=True):
+    fps: float = 30.0
+
+
+class Pour:
+    """Frames at a steady pace, each of one colour: red and green are the frame number."""
+
+    params_type = PourParams
+    description = MethodDescription(
+        name="pour",
+        title="Pour",
+        help="for tests",
+        paper="",
+        params=(ParamDescription("fps", "float", "fps", "frames per second", 30.0),),
+        needs=tuple(
+            NeedDescription(c, True, "body") for c in (Channel.VERTICES, Channel.EXTRINSICS, Channel.INTRINSICS)
+        ),
+        gives=("rgba",),
+    )
+
+    def load(self, device: str) -> None:
+        pass
+
+    def unload(self) -> None:
+        pass
+
+    def run(self, task: Task, frames: Iterable[Frame]) -> Iterator[Result]:
+        params = task.params
+        assert isinstance(params, PourParams)
+        width, height = task.spec.size
+        due = time.monotonic()
+        for frame in frames:
+            image = np.empty((height, width, 4), np.uint8)
+            image[:] = (frame.index % 256, frame.index // 256, 0, 255)
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = max(due + 1 / params.fps, time.monotonic() - 1 / params.fps)
+            yield Result(frame.index, {"rgba": image})

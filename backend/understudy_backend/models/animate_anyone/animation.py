@@ -91,7 +91,7 @@ class Clip:
         key: what else the clip depends on: the guidance, the weights. With another one, or another photo or other
             settings, it starts anew.
         batched: whether the two halves of guidance go through the network together; takes twice the memory, and is
-            faster only where a window does not fill the device.
+            faster only where a window does not fill the device. Where memory does not suffice they go one by one.
     """
 
     def __init__(
@@ -237,7 +237,15 @@ class Clip:
             out = predict(unet, noisy, timestep, token, features, reference)
         elif self._batched:
             tokens = torch.cat([torch.zeros_like(token), token])
-            both = predict(unet, noisy.expand(2, -1, -1, -1, -1), timestep, tokens, features, reference)
+            try:
+                both = predict(unet, noisy.expand(2, -1, -1, -1, -1), timestep, tokens, features, reference)
+            except torch.OutOfMemoryError:
+                both = None
+            if both is None:  # out here, where the error no longer holds on to what was computed
+                self._batched = False
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                return self._predict(step, window, timestep, token, reference)
             out = guide(both[:1].float(), both[1:].float(), scale)
         else:
             blind = predict(unet, noisy, timestep, torch.zeros_like(token), features)

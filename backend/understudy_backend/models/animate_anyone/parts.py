@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.unets.unet_motion_model import UNetMotionModel
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
 
 from understudy_backend.models.animate_anyone.guider import Guider
+from understudy_backend.models.threedhm.latents import Vae
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class AnimatorParts:
     """Everything that animating a photo needs; with `models.champ`'s guider it is Champ, with a pose guider Animate
     Anyone."""
 
-    vae: AutoencoderKL
+    vae: Vae
     image_encoder: CLIPVisionModelWithProjection
     reference_net: UNet2DConditionModel
     denoiser: UNetMotionModel

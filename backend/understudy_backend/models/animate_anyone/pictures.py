@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+
+from understudy_backend.models.threedhm.latents import Vae
 
 CLIP_SIZE = 224
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -40,12 +41,17 @@ def photo_pixels(photo: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     return picture_tensor(photo, size, Image.Resampling.LANCZOS)[None] * 2 - 1
 
 
-def encode_image(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
+def scaling(vae: Vae) -> float:
+    """What the VAE's codes are multiplied by."""
+    return vae.config.get("scaling_factor") or 1.0
+
+
+def encode_image(vae: Vae, pixels: Tensor) -> Tensor:
     """Pixels (N, 3, H, W) in [-1, 1] to scaled latents (N, C, H/8, W/8): the posterior's mean."""
-    return vae.encode(pixels).latent_dist.mode() * vae.config["scaling_factor"]  # pyright: ignore
+    return vae.encode(pixels).latent_dist.mode() * scaling(vae)  # pyright: ignore
 
 
-def decode_image(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+def decode_image(vae: Vae, latents: Tensor) -> Tensor:
     """Scaled latents (N, C, h, w) to images (N, 3, 8h, 8w) float32 in [0, 1]."""
-    image = vae.decode(latents / vae.config["scaling_factor"]).sample  # pyright: ignore
+    image = vae.decode(latents / scaling(vae)).sample  # pyright: ignore
     return (image.float() / 2 + 0.5).clamp(0, 1)

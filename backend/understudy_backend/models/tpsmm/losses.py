@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -48,8 +49,12 @@ class RandomWarp(NamedTuple):
     @classmethod
     def draw(cls, batch: int, generator: torch.Generator | None = None, device: str = "cpu") -> RandomWarp:
         """A new warp for each image."""
-        noise = torch.randn(batch, 31, generator=generator).to(device)
-        return cls(torch.eye(2, 3, device=device) + 0.05 * noise[:, :6].view(-1, 2, 3), 0.005 * noise[:, 6:])
+        return cls.of(torch.randn(batch, 31, generator=generator).to(device))
+
+    @classmethod
+    def of(cls, noise: Tensor) -> RandomWarp:
+        """The warps of unit Gaussian noise (B, 31)."""
+        return cls(torch.eye(2, 3, device=noise.device) + 0.05 * noise[:, :6].view(-1, 2, 3), 0.005 * noise[:, 6:])
 
     def at(self, places: Tensor) -> Tensor:
         """Where places (B, N, 2) go: (B, N, 2)."""
@@ -106,7 +111,7 @@ class Step(NamedTuple):
 
 def training_step(
     model: TPSMM,
-    perceptual: PerceptualLoss,
+    perceptual: Callable[[Tensor, Tensor], Tensor],
     source: Tensor,
     driving: Tensor,
     warp: RandomWarp,
@@ -118,7 +123,7 @@ def training_step(
 
     Args:
         model: in training mode, so that the detectors' norms use the batch.
-        perceptual: see there.
+        perceptual: `PerceptualLoss`, or whatever else compares two images (B, 3, H, W) in its place.
         source: frames that are moved.
         driving: frames that they are to become.
         warp: random, one for each pair.

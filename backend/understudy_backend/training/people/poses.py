@@ -52,8 +52,19 @@ def standing(rng: np.random.Generator) -> Floats:
 
 def walking(rng: np.random.Generator) -> Floats:
     """A pose (24, 3) in the middle of a step."""
-    pose = standing(rng).astype(np.float64)
-    phase, stride = rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.6)
+    pose = standing(rng)
+    return stepping(pose, rng.uniform(0, 2 * np.pi), rng.uniform(0.25, 0.6))
+
+
+def stepping(standing_pose: Floats, phase: float, stride: float) -> Floats:
+    """A pose (24, 3) of a walk.
+
+    Args:
+        standing_pose: (24, 3) that the walk departs from.
+        phase: radians; a whole turn is two steps.
+        stride: radians that a leg swings forward and back.
+    """
+    pose = standing_pose.astype(np.float64)
     for side, hip, knee, shoulder in ((1, 1, 4, 16), (-1, 2, 5, 17)):
         swing = side * np.sin(phase)
         pose[hip][0] = -stride * swing

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators for the method and its settings."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import StringProperty
+
+from ..api import presets as api_presets
+from ..api import settings as api_settings
+from ..scene import method_settings
+from .reporting import Reporting
+
+
+class UNDERSTUDY_OT_choose_method(Reporting, bpy.types.Operator):
+    bl_idname = "understudy.choose_method"
+    bl_label = "Choose Method"
+    bl_description = "Make the frames with this method"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    method: StringProperty(name="Method", description="Its name")
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        known = api_settings.described(properties.method)
+        return known.help if known is not None else ""
+
+    def run(self, context: bpy.types.Context) -> None:
+        api_settings.set_method(context.scene, self.method)
+
+
+class UNDERSTUDY_OT_reset_settings(Reporting, bpy.types.Operator):
+    bl_idname = "understudy.reset_settings"
+    bl_label = "Reset to Defaults"
+    bl_description = "Give the method's settings their defaults"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    method: StringProperty(name="Method", description="Whose settings; empty: the chosen method's")
+    setting: StringProperty(name="Setting", description="Which; empty: all of them")
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        return "Give this setting its default" if properties.setting else cls.bl_description
+
+    def run(self, context: bpy.types.Context) -> None:
+        found = method_settings.find(context.scene, self.method or api_settings.chosen_method(context.scene))
+        for item in found.settings if found is not None else ():
+            if not self.setting or item.name == self.setting:
+                method_settings.reset(item)
+
+
+class UNDERSTUDY_OT_round_size(Reporting, bpy.types.Operator):
+    bl_idname = "understudy.round_size"
+    bl_label = "Round Size"
+    bl_description = "Set width and height to the nearest that the method takes"
+    bl_options = {"REGISTER", "UNDO", "INTERNAL"}
+
+    def run(self, context: bpy.types.Context) -> None:
+        settings = context.scene.understudy
+        known = api_settings.described(api_settings.chosen_method(context.scene))
+        multiple = known.size_multiple if known is not None else 8
+        settings.width, settings.height = api_presets.rounded((settings.width, settings.height), multiple)
+
+
+CLASSES = (UNDERSTUDY_OT_choose_method, UNDERSTUDY_OT_reset_settings, UNDERSTUDY_OT_round_size)

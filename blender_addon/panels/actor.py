@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The actor: the body that moves, and its motion."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..scene.body_parts import armature_of
+from .drawing import button, field, primary
+from .readiness import moves
+
+
+def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    settings = context.scene.understudy
+    column = layout.column()
+    column.use_property_split, column.use_property_decorate = True, False
+    column.prop(settings, "body")
+    body = settings.body
+    if body is None:
+        primary(layout, "understudy.import_motion", icon="IMPORT")
+        button(layout, "understudy.create_body")
+        return
+    if not moves(body):
+        primary(layout, "understudy.import_motion", icon="IMPORT")
+        button(layout, "understudy.retarget")
+        return
+    action = armature_of(body).animation_data.action
+    field(column, "Motion").label(text=action.name, translate=False)
+    first, last = action.frame_range
+    field(column, "Frames").label(text=f"{first:.0f} – {last:.0f}", translate=False)
+    button(layout, "understudy.import_motion", icon="IMPORT")
+    row = layout.row(align=True)
+    button(row, "understudy.clean_motion")
+    button(row, "understudy.retarget")

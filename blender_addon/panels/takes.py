@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The take of the strip that is in hand: its other versions, and what of it is to be made again."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..api import versions
+from .drawing import button, field, prose
+
+AGAIN = (
+    ("CHANGED", "What Changed", "FILE_REFRESH"),
+    ("SELECTED", "Selected Frames", "RESTRICT_SELECT_OFF"),
+    ("RANGE", "Frame Range", "PREVIEW_RANGE"),
+    ("ALL", "All Frames", "RENDER_ANIMATION"),
+)
+
+
+def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    job = versions.take_in_hand()
+    if job is None:
+        prose(layout, context, "Select a strip that Understudy has made")
+        return
+    row = field(layout, "Take")
+    button(row, "understudy.choose_take", job.record.title, "DOWNARROW_HLT")
+    row = field(layout, "Frames")
+    row.label(text=f"{job.spec.frames.start} – {job.spec.frames.end}", translate=False)
+    row = field(layout, "Seed")
+    row.label(text=str(job.spec.seed), translate=False)
+    column = layout.column(align=True)
+    column.label(text="Render Again")
+    for what, label, icon in AGAIN:
+        button(column, "understudy.render_again", label, icon, take=job.take, what=what)
+    button(layout, "understudy.redo_from_strip", icon="SETTINGS", take=job.take)

@@ -1,0 +1,204 @@
+"""Mouse and eyes for a test in Blender's window: runs inside Blender, moves the real pointer, and takes pictures.
+
+A test is a generator: it yields the seconds (or a condition) to wait, and Blender lives on meanwhile. A button is found
+the way an artist could check it: the pointer goes over it, Ctrl-C copies its command, and that names the operator.
+Nothing is pressed by Python: all that happens, happens because of a click.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import traceback
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import bpy
+
+Wait = float | Callable[[], object]
+Steps = Generator[Wait, None, None]
+
+ROW = 12
+"""Pixels between two looks for a button: less than the height of one."""
+
+
+class Driver:
+    """Runs the steps of a test, and keeps what they found out.
+
+    Args:
+        out: folder for pictures and `result.json`.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.result: dict[str, object] = {"steps": [], "error": ""}
+        self.found: tuple[int, int] | None = None
+        """Where the last `find` has found its button, in pixels of the screen."""
+        self._count = 0
+
+    def run(self, steps: Steps) -> None:
+        """Plays the steps, writes `result.json` and quits Blender."""
+        waiting: list[Wait] = [2.0]
+        deadline = [time.monotonic() + 2.0]
+
+        def timer() -> float | None:
+            try:
+                if callable(waiting[0]):
+                    if not waiting[0]() and time.monotonic() < deadline[0]:
+                        return 0.1
+                    if time.monotonic() >= deadline[0]:
+                        raise TimeoutError(f"waited in vain after {self.result['steps']}")
+                waiting[0] = next(steps)
+                if callable(waiting[0]):
+                    deadline[0] = time.monotonic() + 300
+                    return 0.1
+                return float(waiting[0])
+            except StopIteration:
+                pass
+            except Exception as error:
+                self.result["error"] = f"{type(error).__name__}: {error}"
+                traceback.print_exc()
+                self.shot("error")
+            (self.out / "result.json").write_text(json.dumps(self.result, indent=1))
+            bpy.ops.wm.quit_blender()
+            return None
+
+        bpy.app.timers.register(timer, first_interval=6.0, persistent=True)
+
+    def shot(self, name: str) -> None:
+        """A picture of the whole window, numbered in the order of the steps."""
+        self._count += 1
+        subprocess.run(["import", "-window", "root", str(self.out / f"{self._count:02d}_{name}.png")], check=True)
+        self.result["steps"].append(name)
+
+    def click(self, x: int, y: int, button: int = 1) -> None:
+        _xdotool("mousemove", x, y, "click", button)
+
+    def open_sidebar(self, area: bpy.types.Area, tab: str) -> Steps:
+        """Clicks the little arrow at the editor's right edge, then down the tabs until ours is in front."""
+        for down in range(8, 90, 6):
+            if _region(area, "UI").width > 1:
+                break
+            top = _region(area, "WINDOW").y + _region(area, "WINDOW").height - _region(area, "TOOL_HEADER").height * 2
+            x, y = _screen(area.x + area.width - 6, top - down)
+            _xdotool("mousemove", x - 30, y)  # the arrow wakes up when the pointer comes near
+            yield 0.2
+            _xdotool("mousemove", x, y)
+            yield 0.2
+            _xdotool("mousedown", 1)
+            yield 0.1
+            _xdotool("mouseup", 1)
+            yield 0.4
+        region = _region(area, "UI")
+        if region.width <= 1:
+            raise LookupError("the sidebar does not open")
+        yield 1.0
+        for down in range(10, region.height, 20):
+            if region.active_panel_category == tab:
+                return
+            self.click(*_screen(region.x + region.width - 9, region.y + region.height - down))
+            yield 0.3
+        raise LookupError(f"there is no tab {tab}")
+
+    def scroll_to_top(self, area: bpy.types.Area) -> Steps:
+        x, y = self.middle(area)
+        _xdotool("mousemove", x, y, "click", "--repeat", 40, "--delay", 8, 4)
+        yield 0.6
+
+    def middle(self, area: bpy.types.Area, kind: str = "UI") -> tuple[int, int]:
+        region = _region(area, kind)
+        return _screen(region.x + region.width // 2, region.y + region.height // 2)
+
+    def press(self, operator: str, area: bpy.types.Area, right: float = 0.45) -> Steps:
+        """Finds the button of an operator in the sidebar and clicks it.
+
+        Args:
+            operator: as `understudy.load_photo`, or more of its command.
+            area: whose sidebar.
+            right: where in the width of the sidebar to look, from 0 to 1.
+        """
+        yield from self.find(operator, area, right)
+        assert self.found is not None
+        self.click(*self.found)
+        yield 0.5
+
+    def find(self, operator: str, area: bpy.types.Area, right: float = 0.45) -> Steps:
+        """Looks down the sidebar, then scrolls, and looks again."""
+        yield from self.scroll_to_top(area)
+        for _ in range(5):
+            region = _region(area, "UI")
+            x = region.x + int(region.width * right)
+            for y in range(region.y + region.height - 4, region.y + 4, -ROW):
+                yield from self.look(operator, *_screen(x, y))
+                if self.found:
+                    return
+            _xdotool("mousemove", *self.middle(area), "click", "--repeat", 8, "--delay", 8, 5)
+            yield 0.6
+        raise LookupError(f"there is no button that does {operator}")
+
+    def look(self, operator: str, x: int, y: int) -> Steps:
+        """Whether the button under a point does this; `found` is the point then."""
+        bpy.context.window_manager.clipboard = ""
+        _xdotool("mousemove", x, y)
+        yield 0.04
+        _xdotool("key", "ctrl+c")
+        yield 0.05
+        self.found = (x, y) if operator in bpy.context.window_manager.clipboard else None
+
+    def choose_file(self, name: str) -> Steps:
+        """In the file browser that is open: clicks at files until the one is marked, then the button that takes it."""
+        yield lambda: _browser() is not None
+        yield 1.5
+        window, area = _browser()
+        space = area.spaces.active
+        list_ = _region(area, "WINDOW")
+        for row in range(12):
+            for column in range(1, 8):
+                x, y = list_.x + column * list_.width // 8, list_.y + list_.height - 12 - row * 20
+                self.click(*_screen(x, y, window))
+                yield 0.15
+                if space.params.filename == name:
+                    yield 0.5
+                    self.shot(f"file_{Path(name).stem}")
+                    run = _region(area, "EXECUTE")
+                    # The button that takes the file is the last in the row at the bottom.
+                    x, y = _screen(run.x + int(run.width * 0.91), run.y + run.height // 2, window)
+                    _xdotool("mousemove", x, y)
+                    yield 0.3
+                    self.click(x, y)
+                    yield 1.5
+                    if _browser() is not None:
+                        raise LookupError("the file browser did not take the file")
+                    return
+        raise LookupError(f"{name} is not in the file browser, which shows {space.params.directory}")
+
+
+def area_of(kind: str) -> bpy.types.Area:
+    """The first editor of a kind."""
+    manager = bpy.context.window_manager
+    return next(area for window in manager.windows for area in window.screen.areas if area.type == kind)
+
+
+def _browser() -> tuple[bpy.types.Window, bpy.types.Area] | None:
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "FILE_BROWSER":
+                return window, area
+    return None
+
+
+def _region(area: bpy.types.Area, kind: str) -> bpy.types.Region:
+    return next(region for region in area.regions if region.type == kind)
+
+
+def _screen(x: int, y: int, window: bpy.types.Window | None = None) -> tuple[int, int]:
+    """From a window's pixels (origin at its bottom left) to the screen's (top left). The first window fills the screen,
+    and there is no window manager, so that no window has a frame."""
+    first = bpy.context.window_manager.windows[0]
+    window = window or first
+    return window.x + int(x), first.height - window.y - int(y)
+
+
+def _xdotool(*arguments: object) -> None:
+    subprocess.run(["xdotool", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
