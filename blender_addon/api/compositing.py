@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -142,12 +143,15 @@ def build_compositor(
     if ground is not None and not scene.render.film_transparent:
         notes.append("A ground takes the shadow. Switch on Film, Transparent to lay all of it over a photo or film")
     gain = _light(take, scene, body, camera, notes) if match_light else None
-    had_strips = scene.render.use_sequencer and scene.sequence_editor is not None
+    editor = scene.sequence_editor
+    had_strips = scene.render.use_sequencer and editor is not None and len(editor.strips) > 0
     compositor.build(scene, _described(take, scene, camera), gain)
     if had_strips:
         notes.append("The scene renders its nodes now, not its sequencer")
     if take.absent:
-        notes.append(f"{len(take.absent)} frames of the take are missing: they show a cross")
+        count = len(take.absent)
+        lacking = "One frame of the take is" if count == 1 else f"{count} frames of the take are"
+        notes.append(f"{lacking} missing: a cross shows there")
     if scene.view_settings.view_transform not in ("Standard", "Raw"):
         notes.append(
             f"The view transform {scene.view_settings.view_transform} changes the colours of person and scene alike"
@@ -252,7 +256,17 @@ def _shadow(take: Job, scene: Scene, body: Object, camera: Object, shadow: Shado
     solid = {obj.name for obj in occluders(scene, body)}
     if shadow == "AUTO" and compositor_body.stands_on_something(scene, feet, solid):
         return None
-    return compositor_body.ensure_ground(scene, take.shot, points.min(0), points.max(0))
+    made = compositor_body.ensure_ground(scene, take.shot, points.min(0), points.max(0))
+    with contextlib.suppress(RuntimeError):  # without Cycles there is EEVEE's shadow, too dark or too light
+        around = [*occluders(scene, body), *lights(scene)]
+        level = scene_light.brightness(scene, made, camera, _middle(take), take.spec.size, around)
+        compositor_body.set_brightness(made, level)
+    return made
+
+
+def _middle(take: Job) -> int:
+    """The frame in the middle of a shot."""
+    return take.numbers[len(take.numbers) // 2]
 
 
 def _where(take: Job, scene: Scene, body: Object, camera: Object) -> np.ndarray:
@@ -272,10 +286,9 @@ def _light(
 ) -> tuple[float, float, float] | None:
     if not compositor.wants_gain(scene, take.shot):
         return None
-    middle = take.numbers[len(take.numbers) // 2]
     around = [*occluders(scene, body), *lights(scene)]
     try:
-        return scene_light.gain(scene, body, camera, middle, take.spec.size, around)
+        return scene_light.gain(scene, body, camera, _middle(take), take.spec.size, around)
     except RuntimeError as error:
         notes.append(f"The light was not matched: {error}")
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,7 @@ class Courier:
         self._connection = Connection(address, owner=owner, keys=keys, on_event=self._hear)
         self._connection.start()
 
-    def close(self, cancel: Mapping[str, object] | set[str] = frozenset()) -> None:
+    def close(self, cancel: Collection[str] = ()) -> None:
         """Ends the connection.
 
         Args:

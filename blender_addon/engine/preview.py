@@ -56,6 +56,10 @@ class Preview:
         if self._batch is None or self._shader is None:
             return
         shader = self._shader
+        try:
+            texture = gpu.texture.from_image(self._image) if self._image is not None else None
+        except (ReferenceError, RuntimeError):  # deleted since, or its file is gone: `read` follows
+            return
         shader.bind()
         gpu.state.depth_test_set("LESS_EQUAL")
         gpu.state.depth_mask_set(True)
@@ -63,8 +67,8 @@ class Preview:
             with gpu.matrix.push_pop(), gpu.matrix.push_pop_projection():
                 gpu.matrix.load_matrix(Matrix.Identity(4))
                 gpu.matrix.load_projection_matrix(world_to_clip)
-                if self._image is not None:
-                    shader.uniform_sampler("image", gpu.texture.from_image(self._image))
+                if texture is not None:
+                    shader.uniform_sampler("image", texture)
                 else:
                     shader.uniform_float("color", _GREY)
                 self._batch.draw(shader)

@@ -43,9 +43,8 @@ def find(address: str = "", key_folder: str | Path | None = None, python: str = 
     """
     session, settings = current(), preferences.settings()
     link = session.pump.link
-    if not address and link is not None:
-        # With the keys that it was connected with, which need not be the preferences'.
-        return Way(link.address, folders.owner(), getattr(link, "keys", None) or _keys(link.address, None))
+    if not (address or python or session.lost or link is None):
+        return Way(link.address, folders.owner(), link.keys)
     address = address or ("" if python else settings.address)
     if not address:
         python = python or settings.python

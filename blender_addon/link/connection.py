@@ -84,7 +84,7 @@ class BackendLink:
     """
 
     def __init__(self, address: str, owner: str, keys: ClientKeys | None = None) -> None:
-        self.address, self.owner = address, owner
+        self.address, self.owner, self.keys = address, owner, keys
         self.notices: queue.SimpleQueue[Notice] = queue.SimpleQueue()
         self._folders: dict[str, Path] = {}
         self._writing = threading.Lock()

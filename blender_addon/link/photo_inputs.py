@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..scene.body_parts import betas_of
 from ..scene.photo import moves, read_fit, stored_fit
 from ..scene.photos import numbers, photo_of
-from ..scene.pixels import image_mask, image_rgba
+from ..scene.pixels import image_mask, image_rgba, resized
 
 
 def pixels(photo: PropertyGroup) -> NDArray:
@@ -28,14 +28,16 @@ def pixels(photo: PropertyGroup) -> NDArray:
 
 
 def mask(photo: PropertyGroup) -> NDArray:
-    """Where the person is in a photo, (H, W) uint8.
+    """Where the person is in a photo, (H, W) uint8 of the photo's size.
 
     Raises:
         ValueError: there is no mask.
     """
     if photo.photo_mask is None:
         raise ValueError("There is no mask of the person: fit the photo first")
-    return image_mask(photo.photo_mask)
+    found = image_mask(photo.photo_mask)
+    size = tuple(photo.photo.size) if photo.photo is not None else found.shape[::-1]
+    return found if found.shape[::-1] == size else resized(found, size)
 
 
 def fit(scene: Scene, photo: PropertyGroup) -> dict[str, NDArray]:
@@ -64,7 +66,7 @@ def first_fit(scene: Scene, number: int) -> dict[str, NDArray]:
         first = photo_of(scene, 1).photo_body
         if first is None:
             raise ValueError("Fit the first photo first: the others take the person's shape from it")
-        inputs["start_betas"] = betas_of(first)
+        inputs["betas"] = betas_of(first)
     return inputs
 
 

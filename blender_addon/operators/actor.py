@@ -298,8 +298,11 @@ class UNDERSTUDY_OT_clean_motion(Repairing, FillingGaps, Reporting, bpy.types.Op
         if not not_now(cls, context.mode in ("OBJECT", "POSE"), "Leave Edit Mode first"):
             return False
         body = context.scene.understudy.body
-        moves = body is not None and body.parent is not None and body.parent.animation_data is not None
-        return not_now(cls, moves and body.parent.animation_data.action is not None, "Import a motion first")
+        animation = body.parent.animation_data if body is not None and body.parent is not None else None
+        return not_now(cls, animation is not None and animation.action is not None, "Import a motion first")
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_props_dialog(self)  # by itself it would repair nothing
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout

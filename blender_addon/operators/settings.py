@@ -9,7 +9,7 @@ from bpy.props import StringProperty
 from ..api import presets as api_presets
 from ..api import settings as api_settings
 from ..scene import method_settings
-from .reporting import Reporting
+from .reporting import Reporting, not_now
 
 
 class UNDERSTUDY_OT_choose_method(Reporting, bpy.types.Operator):
@@ -62,4 +62,24 @@ class UNDERSTUDY_OT_round_size(Reporting, bpy.types.Operator):
         settings.width, settings.height = api_presets.rounded((settings.width, settings.height), multiple)
 
 
-CLASSES = (UNDERSTUDY_OT_choose_method, UNDERSTUDY_OT_reset_settings, UNDERSTUDY_OT_round_size)
+class UNDERSTUDY_OT_show_in_sequencer(Reporting, bpy.types.Operator):
+    bl_idname = "understudy.show_in_sequencer"
+    bl_label = "Show This Scene"
+    bl_description = "Let the sequencers of this workspace show this scene's strips"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return not_now(
+            cls, hasattr(context.workspace, "sequencer_scene"), "This Blender's sequencer always shows the scene"
+        )
+
+    def run(self, context: bpy.types.Context) -> None:
+        context.workspace.sequencer_scene = context.scene
+
+
+CLASSES = (
+    UNDERSTUDY_OT_choose_method,
+    UNDERSTUDY_OT_reset_settings,
+    UNDERSTUDY_OT_round_size,
+    UNDERSTUDY_OT_show_in_sequencer,
+)

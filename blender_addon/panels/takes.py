@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..api import versions
-from .drawing import button, field, prose
+from .drawing import button, field, primary, prose
 
 AGAIN = (
     ("CHANGED", "What Changed", "FILE_REFRESH"),
@@ -17,6 +17,10 @@ AGAIN = (
 
 
 def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    if getattr(context.workspace, "sequencer_scene", context.scene) is None:  # a new workspace of 5.0 and later
+        prose(layout, context, "The sequencer shows no scene yet", "INFO")
+        primary(layout, "understudy.show_in_sequencer")
+        return
     job = versions.take_in_hand()
     if job is None:
         prose(layout, context, "Select a strip that Understudy has made")

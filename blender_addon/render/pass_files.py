@@ -148,7 +148,7 @@ _LINEAR = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 def premultiplied(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(H, W, 4) sRGB with straight alpha as linear, multiplied by alpha."""
     alpha = rgba[..., 3:].astype(np.float32) / 255
-    return np.concatenate([_LINEAR[rgba[..., :3]] * alpha, alpha], axis=-1)
+    return np.concatenate([_LINEAR[rgba[..., :3]] * alpha, alpha], axis=-1, dtype=np.float32)
 
 
 def reach(depth: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -194,4 +194,4 @@ def _png(values: NDArray) -> bytes:
     rows[:, 1:] = lines
     header = struct.pack(">IIBBBBB", width, height, bits, {1: 0, 3: 2, 4: 6}[count], 0, 0, 0)
     srgb = ((b"sRGB", b"\0"),) if count == 4 else ()
-    return assemble(((b"IHDR", header), *srgb, (b"IDAT", zlib.compress(rows, 2)), (b"IEND", b"")))
+    return assemble(((b"IHDR", header), *srgb, (b"IDAT", zlib.compress(rows.tobytes(), 2)), (b"IEND", b"")))

@@ -28,11 +28,14 @@ from . import pass_files
 from .choose import lights
 from .conditions import frame_geometry
 from .frame_file import read_frame
-from .passes import BlenderBusy, render_passes
+from .passes import SAMPLES, BlenderBusy, render_passes
 
 FileFormat = Literal["EXR", "PNG"]
 
 _OF_BODY = frozenset(pass_files.PASSES) - {"beauty", "alpha"}
+_OF_PIXELS = frozenset({"intermediate", "mask"})
+"""The passes that need more than one look at each pixel: they take most of the time."""
+
 _UNWRITTEN = 2
 """Frames that may wait for the writer: a slow disk holds up the rendering rather than fill the memory."""
 
@@ -180,7 +183,8 @@ class PassSaving:
         beauty = read_frame(job.file_of(number))
         rendered = None
         if _OF_BODY.intersection(wanted):
-            rendered = render_passes(scene, body, camera, number, job.spec.size, include=lights(scene))
+            samples = SAMPLES if _OF_PIXELS.intersection(wanted) else 1
+            rendered = render_passes(scene, body, camera, number, job.spec.size, include=lights(scene), samples=samples)
         self._writing[number] = self._writer.submit(
             self._write, number, wanted, (beauty, rendered, print_of_frame, pose)
         )

@@ -30,6 +30,10 @@ SAMPLES = 16
 """Per pixel, for colour and mask: the mask comes in sixteenths, and a fine texture does not flicker."""
 
 
+_RIM = 4
+"""Pixels around the body that are rendered too: what is too thin for the centres of pixels may reach there."""
+
+
 class BlenderBusy(RuntimeError):
     """Blender is rendering something else; the same call will work later."""
 
@@ -84,6 +88,8 @@ def render_passes(
         eye = still_camera(extrinsics, k, aside)
         try:
             centre = _render(aside, Path(folder) / "centre.exr", 1, data=True)
+            if samples > 1:
+                _frame_body(aside, _layer(centre, "combined", "RGBA")[..., 3] > 0)
             pixel = _render(aside, Path(folder) / "pixel.exr", samples, data=False) if samples > 1 else centre
         finally:
             bpy.data.cameras.remove(eye.data)
@@ -142,6 +148,18 @@ def _render(aside: Scene, path: Path, samples: int, *, data: bool) -> dict[str, 
     if not path.exists():  # the operator reports success whatever happened
         raise RuntimeError("Blender could not render the body: see its console, and the space left for temporary files")
     return read_exr(path)
+
+
+def _frame_body(aside: Scene, seen: NDArray[np.bool_]) -> None:
+    """Leaves the rest of the picture out of the render: there is nothing, and nothing takes its time too."""
+    rows, columns = np.nonzero(seen.any(1))[0], np.nonzero(seen.any(0))[0]
+    if not len(rows):
+        return
+    height, width = seen.shape
+    render = aside.render
+    render.use_border, render.use_crop_to_border = True, False
+    render.border_min_x, render.border_max_x = (columns[0] - _RIM) / width, (columns[-1] + 1 + _RIM) / width
+    render.border_min_y, render.border_max_y = 1 - (rows[-1] + 1 + _RIM) / height, 1 - (rows[0] - _RIM) / height
 
 
 def _colour(combined: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.uint8]:

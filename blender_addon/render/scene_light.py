@@ -25,6 +25,7 @@ from .passes import BlenderBusy
 
 _SIZE = 64
 _SAMPLES = 16
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 _DARKEST = 0.02
 """In a scene without light the person would be black: nobody wants that."""
 
@@ -32,7 +33,7 @@ _DARKEST = 0.02
 def gain(
     scene: Scene, body: Object, camera: Object, frame: int, size: tuple[int, int], around: Sequence[Object]
 ) -> tuple[float, float, float]:
-    """The light on a white body, linear red, green and blue; 1 is that of a white world of strength 1.
+    """The mean light on a white body, linear red, green and blue; 1 is that of a white world of strength 1.
 
     Args:
         scene: its light is measured.
@@ -45,21 +46,43 @@ def gain(
     Raises:
         BlenderBusy: another render is running. RuntimeError: Cycles is switched off, or the body is not in the picture.
     """
+    pixels = _lit(scene, mesh_of(body), camera, frame, size, around)
+    alpha = pixels[..., 3]
+    if alpha.sum() < 1:
+        raise RuntimeError("The body is not in the picture: its light cannot be measured")
+    colour = pixels[..., :3].reshape(-1, 3).sum(0) / alpha.sum()
+    red, green, blue = (float(max(value, _DARKEST)) for value in colour)
+    return red, green, blue
+
+
+def brightness(
+    scene: Scene, ground: Object, camera: Object, frame: int, size: tuple[int, int], around: Sequence[Object]
+) -> float:
+    """How bright a white ground is where nothing shades it; 1 where it is not in the picture. See `gain`."""
+    pixels = _lit(scene, ground, camera, frame, size, around)
+    lit = pixels[pixels[..., 3] > 0.99]
+    return float(max(np.percentile(lit[:, :3] @ _LUMINANCE, 90), _DARKEST)) if len(lit) else 1.0
+
+
+def _lit(
+    scene: Scene, obj: Object, camera: Object, frame: int, size: tuple[int, int], around: Sequence[Object]
+) -> np.ndarray:
+    """(H, W, 4) linear, multiplied by alpha: a white object in the place of `obj`."""
     if bpy.app.is_job_running("RENDER"):
         raise BlenderBusy("Blender is rendering: wait for it, or cancel it")
-    mesh = mesh_of(body)
-    lights = [obj for obj in around if obj.type == "LIGHT"]
-    things = [obj for obj in around if obj.type != "LIGHT" and obj not in (mesh, camera)]
+    lights = [other for other in around if other.type == "LIGHT"]
+    things = [other for other in around if other.type != "LIGHT" and other not in (obj, camera)]
     width, height = (max(round(side * _SIZE / max(size)), 8) for side in size)
     small = width, height
     with (
-        scene_aside(scene, [mesh, camera, *lights], things) as aside,
+        scene_aside(scene, [obj, camera, *lights], things) as aside,
         tempfile.TemporaryDirectory(prefix="understudy-") as folder,
     ):
         _settings(scene, aside, small)
         depsgraph = at_frame(aside, frame)
-        white = bpy.data.meshes.new_from_object(mesh.evaluated_get(depsgraph), depsgraph=depsgraph)
-        place = mesh.evaluated_get(depsgraph).matrix_world.copy()
+        evaluated = obj.evaluated_get(depsgraph)
+        white = bpy.data.meshes.new_from_object(evaluated, depsgraph=depsgraph)
+        place = evaluated.matrix_world.copy()
         extrinsics, k = camera_matrices(camera, depsgraph, scene, small)
         eye = still_camera(extrinsics, k, aside)
         probe = bpy.data.objects.new(".understudy", white)
@@ -68,23 +91,17 @@ def gain(
             white.materials.clear()
             white.materials.append(material)
             probe.matrix_world = place
-            aside.collection.objects.unlink(mesh)
+            aside.collection.objects.unlink(obj)
             aside.collection.objects.link(probe)
             if things:  # they light and shade, but are not in the way
                 part = aside.view_layers[0].layer_collection.children[0]
                 part.holdout, part.indirect_only = False, True
-            pixels = _render(aside, Path(folder) / "light.exr")
+            return _render(aside, Path(folder) / "light.exr")
         finally:
             bpy.data.cameras.remove(eye.data)
             bpy.data.objects.remove(probe)
             bpy.data.meshes.remove(white)
             bpy.data.materials.remove(material)
-    alpha = pixels[..., 3]
-    if alpha.sum() < 1:
-        raise RuntimeError("The body is not in the picture: its light cannot be measured")
-    colour = pixels[..., :3].reshape(-1, 3).sum(0) / alpha.sum()
-    red, green, blue = (float(max(value, _DARKEST)) for value in colour)
-    return red, green, blue
 
 
 def _settings(scene: Scene, aside: Scene, size: Sequence[int]) -> None:
@@ -119,6 +136,7 @@ def _white() -> bpy.types.Material:
     if material.node_tree is None:
         material.use_nodes = True
     tree = material.node_tree
+    assert tree is not None
     tree.nodes.clear()
     shader, output = tree.nodes.new("ShaderNodeBsdfDiffuse"), tree.nodes.new("ShaderNodeOutputMaterial")
     shader.inputs["Color"].default_value = (1, 1, 1, 1)

@@ -3,7 +3,8 @@
 
 On what there is under the feet; where that is nothing (a photo or a film behind), on a ground that only takes shadows.
 Cycles has shadow catchers; EEVEE has none: there the ground's material is transparent where it is lit and black where
-it is not, made from its brightness, and takes the shadows of lights, not that of a world's light.
+it is not, made from its brightness (measured once, see `set_brightness`). It takes the shadows of lights, not that of
+a world's light.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ GROUND = "understudy_ground"
 
 _BEFORE = "understudy_before"
 _FLAGS = ("hide_render", "visible_camera", "visible_diffuse", "visible_volume_scatter", "visible_shadow")
+_LIT = "Understudy Brightness"
+"""Name of the node that makes the ground's brightness 1 where there is no shadow."""
 _REACH = 0.25
 """Metres below the feet within which there is a floor."""
 
@@ -105,6 +108,15 @@ def ensure_ground(scene: Scene, shot: str, low: NDArray[np.floating], high: NDAr
     return ground
 
 
+def set_brightness(ground: Object, brightness: float) -> None:
+    """Tells the material for EEVEE how bright a ground is where there is no shadow; nothing of it is seen there."""
+    material = ground.data.materials[0] if ground.data.materials else None
+    node = material.node_tree.nodes.get(_LIT) if material is not None and material.node_tree else None
+    if node is not None:
+        # a little more, or a faint edge of the ground would be seen
+        node.inputs[1].default_value = 1.05 / brightness
+
+
 def remove_ground(scene: Scene, shot: str) -> None:
     """Takes the ground of a shot away, with its mesh and material."""
     ground = ground_of(scene, shot)
@@ -126,6 +138,7 @@ def _material() -> Material:
         material.use_nodes = True
     material.surface_render_method = "BLENDED"
     tree = material.node_tree
+    assert tree is not None
     tree.nodes.clear()
 
     def node(kind: str, x: float, y: float):
@@ -139,7 +152,8 @@ def _material() -> Material:
     cycles.target = "CYCLES"
     tree.links.new(white.outputs[0], cycles.inputs["Surface"])
     bright, scale = node("ShaderNodeShaderToRGB", 220, 0), node("ShaderNodeMath", 440, 0)
-    scale.operation, scale.use_clamp, scale.label = "MULTIPLY", True, "Brightness without shadow: 1"
+    scale.operation, scale.use_clamp, scale.name = "MULTIPLY", True, _LIT
+    scale.label = "1 without Shadow"
     scale.inputs[1].default_value = 1.0
     clear, dark = node("ShaderNodeBsdfTransparent", 440, -200), node("ShaderNodeEmission", 440, -340)
     dark.inputs["Color"].default_value = (0, 0, 0, 1)

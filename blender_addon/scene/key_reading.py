@@ -102,7 +102,7 @@ def even_times(curves: list[FCurve]) -> NDArray[np.float64]:
     count = int(rounds) + 1 if len(gaps) else 1
     if count > MAX_SAMPLES:
         raise ValueError(f"keys reach from frame {first:.0f} to {last:.0f}: delete those that lie far from the motion")
-    return first + np.arange(count) * even
+    return first + np.arange(count, dtype=np.float64) * even
 
 
 def _keys(curve: FCurve) -> tuple[NDArray[np.float64], NDArray[np.int32]]:

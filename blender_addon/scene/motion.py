@@ -56,7 +56,8 @@ def apply_motion(
 
 def sample_times(count: int, fps: float, start_frame: float, scene_fps: float) -> NDArray[np.float64]:
     """(count,) scene frames of a clip's samples; 29.97 and its like are taken for the rates they stand for."""
-    return start_frame + np.arange(count) * exact_rate(scene_fps) / exact_rate(fps)
+    samples = np.arange(count, dtype=np.float64)
+    return start_frame + samples * exact_rate(scene_fps) / exact_rate(fps)
 
 
 def write_motion(

@@ -21,7 +21,7 @@ _KEPT = "understudy_kept"
 """Custom property of an image whose painting is kept when the .blend is saved."""
 
 _BEFORE = "understudy_shading"
-"""Custom property of a screen: how its 3D views were shaded before painting."""
+"""Custom property of a screen: how its 3D view was drawn before painting."""
 
 _BRUSHES = "brushes/essentials_brushes-mesh_texture.blend/Brush/"
 """Where Blender's own brushes are, within its library of essentials."""
@@ -167,9 +167,12 @@ def _views() -> list[tuple[Window, Area]]:
 
 
 def _flat(window: Window, area: Area) -> None:
-    shading = area.spaces.active.shading
+    space = area.spaces.active
+    shading = space.shading
     if _BEFORE not in window.screen:
-        window.screen[_BEFORE] = [shading.type, shading.light, shading.color_type]
+        bones = "bones" if space.overlay.show_bones else ""
+        window.screen[_BEFORE] = [shading.type, shading.light, shading.color_type, bones]
+    space.overlay.show_bones = False  # they would be drawn over what is painted
     shading.type, shading.light, shading.color_type = "SOLID", "FLAT", "TEXTURE"
 
 
@@ -181,4 +184,5 @@ def _as_before(window: Window, area: Area) -> None:
     shading.type = "SOLID"  # light and colour are of this one
     shading.light, shading.color_type = before[1], before[2]
     shading.type = before[0]
+    area.spaces.active.overlay.show_bones = bool(before[3])
     del window.screen[_BEFORE]

@@ -16,6 +16,9 @@ from understudy_shared.frames import linear_to_srgb
 CUTOUT = "understudy_cutout"
 """Custom property of a mask that is kept as the alpha of the photo, so that who paints on it sees the photo."""
 
+_LONGEST_CUTOUT = 2048
+"""Pixels of the longer side of a mask with the photo in it: more would be many megabytes of the .blend."""
+
 _EARLIER = "understudy_earlier"
 """Custom property of an image that another one has replaced."""
 
@@ -66,15 +69,28 @@ def mask_image(
         mask: where the person is.
         existing: the mask that it replaces, wherever that is shown.
         photo: (H, W, 4) of the same size: the mask is then the photo's alpha, which brushes take away and bring back.
-            Without it, it is white on black.
+            A large one is made smaller. Without it, the mask is white on black.
     """
     values = mask if mask.dtype == np.uint8 else np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
     if photo is None:
         rgba = np.dstack([values, values, values, np.full_like(values, 255)])
         return new_image(name, rgba, colorspace="Non-Color", instead_of=existing)
-    image = new_image(name, np.dstack([photo[..., :3], values]), instead_of=existing)
+    image = new_image(name, np.dstack([photo[..., :3], values]), instead_of=existing, longest=_LONGEST_CUTOUT)
     image[CUTOUT] = True
     return image
+
+
+def resized(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A mask (H, W) at another (width, height), by linear interpolation."""
+    out = mask.astype(np.float32)
+    for axis, count in enumerate(size[::-1]):
+        places = ((np.arange(count) + 0.5) * out.shape[axis] / count - 0.5).clip(0, out.shape[axis] - 1)
+        low = np.floor(places).astype(int)
+        high = np.minimum(low + 1, out.shape[axis] - 1)
+        part = (places - low).astype(np.float32)
+        part = part[:, None] if axis == 0 else part[None]
+        out = out.take(low, axis) * (1 - part) + out.take(high, axis) * part
+    return np.rint(out).astype(np.uint8)
 
 
 def new_image(
@@ -85,6 +101,7 @@ def new_image(
     alpha_mode: str = "STRAIGHT",
     instead_of: Image | None = None,
     pack: bool = True,
+    longest: int = 0,
 ) -> Image:
     """An image (H, W, 4), sRGB, straight alpha.
 
@@ -95,11 +112,15 @@ def new_image(
         alpha_mode: CHANNEL_PACKED keeps colour and alpha apart in renders.
         instead_of: the image that it replaces: whatever showed it (materials, editors, settings) shows the new one.
         pack: keeps it in the .blend.
+        longest: pixels of the longer side above which it is made smaller; 0: any.
     """
     height, width = rgba.shape[:2]
     image = bpy.data.images.new(name, width, height, alpha=True)
     image.colorspace_settings.name, image.alpha_mode = colorspace, alpha_mode
     image.pixels.foreach_set(np.ascontiguousarray(rgba[::-1].astype(np.float32) / 255).reshape(-1))
+    if 0 < longest < max(width, height):
+        scale = longest / max(width, height)
+        image.scale(max(1, round(width * scale)), max(1, round(height * scale)))
     image.update()
     if pack:
         image.pack()

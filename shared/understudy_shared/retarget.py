@@ -84,7 +84,7 @@ _OPTIONAL = {"collar", "hand", "wrist", "foot"}
 _PREFIXES = {
     "mixamorig", "bip", "biped", "def", "org", "character", "actor", "jt", "j", "b", "c", "cc", "base", "avg", "m", "f",
 }  # fmt: skip
-"""Words before a name that say nothing, numbered or not: "Bip01 Pelvis", "J_Bip_C_Hips" (VRM), "m_avg_Pelvis" (SMPL)."""
+"""Words before a name that say nothing, numbered or not: "Bip01 Pelvis", "J_Bip_C_Hips" (VRM), "m_avg_Pelvis"."""
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
 
 _TOWARDS = {

@@ -73,9 +73,9 @@ def test_a_kept_shape_stays_bit_by_bit(photo, fitted) -> None:
     np.testing.assert_array_equal(again["betas"], inputs["start_betas"])
 
 
-def test_a_shape_alone_is_that_of_the_person_in_another_photo(photo, fitted) -> None:
+def test_a_known_shape_is_that_of_the_person_in_another_photo(photo, fitted) -> None:
     mirrored = np.ascontiguousarray(photo[:, ::-1])
-    found = run(FitPhoto(), FitParams(iterations=120), {"photo": mirrored, "start_betas": fitted["betas"]})
+    found = run(FitPhoto(), FitParams(iterations=120), {"photo": mirrored, "betas": fitted["betas"]})
     np.testing.assert_array_equal(found["betas"], fitted["betas"])
     # The right ankle of the mirrored person is where the left one was.
     wanted = ankles(fitted)[::-1] * [-1, 1] + [photo.shape[1], 0]
@@ -84,8 +84,8 @@ def test_a_shape_alone_is_that_of_the_person_in_another_photo(photo, fitted) -> 
 
 @pytest.mark.parametrize("betas", [np.zeros(3), np.full(10, np.nan)])
 def test_a_shape_that_is_none_is_refused(photo, betas) -> None:
-    with pytest.raises(MethodError, match="start_betas is not 10 finite numbers"):
-        run(FitPhoto(), FitParams(), {"photo": photo, "start_betas": betas})
+    with pytest.raises(MethodError, match="betas is not 10 finite numbers"):
+        run(FitPhoto(), FitParams(), {"photo": photo, "betas": betas})
 
 
 # -- the texture

@@ -145,7 +145,7 @@ def rendered(scene, frame: int, path: Path, linear: bool = True) -> np.ndarray:
     return found
 
 
-@pytest.fixture
-def shot(scene, addon, tmp_path):
+@pytest.fixture(name="shot")
+def the_shot(scene, addon, tmp_path):
     warnings.simplefilter("ignore", DeprecationWarning)
     return Shot(bpy.context.scene, tmp_path / "take")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from compositing_stage import Shot, rendered, shot  # noqa: F401 - fixture
+from compositing_stage import Shot, rendered, the_shot  # noqa: F401 - fixture
 
 from blender_addon.scene import compositor_compat as compat
 
@@ -120,10 +120,11 @@ def test_a_second_person_goes_over_the_first(shot, tmp_path):
     first = rendered(shot.scene, 1, tmp_path / "x")
     other = Shot.__new__(Shot)
     other.__dict__ |= shot.__dict__
+    import msgspec
+
     from blender_addon.link.jobs import Job
     from blender_addon.link.refs import ref
     from blender_addon.link.session import current
-    import msgspec
 
     other.body = api.create_body(shot.scene)
     armature_of(other.body).location = (0.2, -1.5, 0)

@@ -8,12 +8,12 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from compositing_stage import SIZE, rendered, shot  # noqa: F401 - fixture
+from compositing_stage import SIZE, rendered, the_shot  # noqa: F401 - fixture
 from understudy_shared.frames import Channel, srgb_to_linear
 
 from blender_addon.render import pass_files, pass_saving
 from blender_addon.render.exr import read_exr
-from blender_addon.render.exr_writing import compress, exr_bytes, expand
+from blender_addon.render.exr_writing import compress, expand, exr_bytes
 from blender_addon.render.passes import render_passes
 from blender_addon.scene import compositor_compat as compat
 
@@ -52,7 +52,9 @@ def test_each_pass_as_blender_reads_it(shot, tmp_path):
     depth = body[Channel.DEPTH]
     seen = np.isfinite(depth)
     linear = srgb_to_linear(picture[..., :3] / 255) * a[..., None]
-    read = {name: by_blender(file, name, tmp_path) for name in ("Beauty", "Alpha", "Depth", "Normal", "UV", "Mask", "There")}
+    read = {
+        name: by_blender(file, name, tmp_path) for name in ("Beauty", "Alpha", "Depth", "Normal", "UV", "Mask", "There")
+    }
     np.testing.assert_allclose(read["Beauty"], np.dstack([linear, a]), atol=1e-3)
     np.testing.assert_allclose(read["Alpha"][..., 0], a, atol=1e-3)
     np.testing.assert_allclose(read["Depth"][..., 0], np.where(seen, depth, 1e10), rtol=1e-6)
@@ -154,7 +156,9 @@ def test_png_of_each_pass(shot):
         bpy.data.images.remove(image)
         return flat.reshape(SIZE[1], SIZE[0], 4)[::-1]
 
-    np.testing.assert_allclose(read("depth_000001.png")[..., 0] * 65.535, np.where(seen, found[Channel.DEPTH], 0), atol=6e-4)
+    np.testing.assert_allclose(
+        read("depth_000001.png")[..., 0] * 65.535, np.where(seen, found[Channel.DEPTH], 0), atol=6e-4
+    )
     np.testing.assert_allclose(read("normal_000001.png")[..., :3] * 2 - 1, found[Channel.NORMAL], atol=6e-5)
     np.testing.assert_allclose(read("uv_000001.png")[..., :2], found[Channel.UV], atol=1e-5)
     np.testing.assert_allclose(read("mask_000001.png")[..., 0], found[Channel.MASK], atol=2e-3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from compositing_stage import COLOUR, CUBE, WALL, Shot, card, rendered, shot, widened  # noqa: F401 - fixture
+from compositing_stage import COLOUR, CUBE, WALL, Shot, card, rendered, the_shot, widened  # noqa: F401 - fixture
 from understudy_shared.frames import srgb_to_linear
 
 PERSON = srgb_to_linear(np.array(COLOUR) / 255)
@@ -78,7 +78,7 @@ def test_view_transforms_see_the_person_as_they_see_a_surface_of_that_colour(sho
 def test_missing_frames_are_seen_as_missing_and_none_outside_the_take(shot, tmp_path):
     shot.finish(1, 3)
     done = shot.build()
-    assert any("1 frames" in note or "missing" in note for note in done.notes)
+    assert any("One frame of the take is missing" in note for note in done.notes)
     cross = rendered(shot.scene, 2, tmp_path / "x", linear=False)[..., :3]
     magenta = (cross[..., 0] > 0.95) & (cross[..., 1] < 0.05) & (cross[..., 2] > 0.95)
     assert magenta.mean() > 0.01

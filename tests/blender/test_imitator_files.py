@@ -205,3 +205,21 @@ def test_a_mask_on_the_photo_keeps_its_values_and_the_photo(scene, tmp_path):
     pixels[:, 3] = 1  # all brought back: the photo's brightness is no mask
     image.pixels.foreach_set(pixels.reshape(-1))
     assert (image_mask(image) == 255).all()
+
+
+def test_a_mask_on_a_large_photo_is_kept_smaller_and_sent_in_the_photos_size(scene, monkeypatch):
+    from blender_addon.link import photo_inputs
+    from blender_addon.scene import pixels
+
+    monkeypatch.setattr(pixels, "_LONGEST_CUTOUT", 64)
+    down = np.linspace(0, 255, 256).round().astype(np.uint8)
+    mask = np.broadcast_to(down[:, None], (256, 128))
+
+    class Photo:
+        photo = bpy.data.images.new("p", 128, 256)
+        photo_mask = mask_image("m", mask, photo=np.zeros((256, 128, 4), np.uint8))
+
+    assert tuple(Photo.photo_mask.size) == (32, 64)
+    sent = photo_inputs.mask(Photo)
+    assert sent.shape == mask.shape
+    np.testing.assert_allclose(sent[4:-4], mask[4:-4], atol=2)  # a ramp stays a ramp, and at its place

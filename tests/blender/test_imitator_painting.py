@@ -51,7 +51,8 @@ def test_painting_enters_texture_paint_with_the_texture_as_canvas_and_leaves_it(
     scene = stage_of
     finish(api.make_texture(scene), textures(1))
     body = scene.understudy.photo_body
-    shading = nearest(bpy.context, "VIEW_3D")[1].spaces.active.shading
+    space = nearest(bpy.context, "VIEW_3D")[1].spaces.active
+    shading = space.shading
     shading.type, shading.light, shading.color_type = "MATERIAL", "MATCAP", "RANDOM"
     assert bpy.ops.understudy.paint_texture() == {"FINISHED"}
     settings = scene.tool_settings.image_paint
@@ -59,8 +60,9 @@ def test_painting_enters_texture_paint_with_the_texture_as_canvas_and_leaves_it(
     assert (settings.mode, settings.canvas) == ("IMAGE", texture_image(body))
     assert texture_image(body).colorspace_settings.name == "sRGB"
     assert (shading.type, shading.light, shading.color_type) == ("SOLID", "FLAT", "TEXTURE")
+    assert not space.overlay.show_bones
     assert bpy.ops.understudy.paint_texture() == {"FINISHED"}
-    assert body.mode == "OBJECT" and shading.type == "MATERIAL"
+    assert body.mode == "OBJECT" and shading.type == "MATERIAL" and space.overlay.show_bones
     shading.type = "SOLID"
     assert (shading.light, shading.color_type) == ("MATCAP", "RANDOM")
 

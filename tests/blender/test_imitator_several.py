@@ -56,8 +56,8 @@ def test_a_further_photo_is_fitted_with_the_shape_of_the_first_and_its_body_hide
     settings = two.understudy
     camera, body, resolution = two.camera, settings.body, two.render.resolution_x
     job = api.fit_photo(two)  # the one that is worked on: the second
-    assert set(sent(job)) == {"photo", "start_betas"}
-    np.testing.assert_allclose(sent(job)["start_betas"], betas)
+    assert set(sent(job)) == {"photo", "betas"}
+    np.testing.assert_allclose(sent(job)["betas"], betas)
     np.testing.assert_array_equal(sent(job)["photo"], api.imitator.photo_inputs.pixels(settings.photos[0]))
     finish(job, result(betas, 2))
     second = settings.photos[0]

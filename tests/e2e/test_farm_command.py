@@ -161,6 +161,16 @@ def test_a_frame_that_fails(farm: Farm, tmp_path: Path) -> None:
     assert wrong.returncode == 2 and "a whole number" in wrong.stderr
 
 
+def test_a_local_backend_is_started_and_ends_with_the_command(farm: Farm, tmp_path: Path) -> None:
+    command = [str(BLENDER), "-c", COMMAND, "render", str(farm.blend), "--out", str(tmp_path / "out")]
+    command += ["--python", sys.executable, "--method", "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=farm.environment)
+    assert done.returncode == 2
+    assert 'no method "nothing", but' in done.stderr and "threedhm" in done.stderr  # it has told what it can do
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(Path(farm.environment["BLENDER_USER_RESOURCES"])) not in running
+
+
 def test_interrupted_and_gone_on_with(farm: Farm, tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
     command = farm.arguments("--out", str(out), "--set", "delay=0.4", "--set", f"log={log}")

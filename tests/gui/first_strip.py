@@ -85,14 +85,17 @@ def steps(driver: Driver) -> Steps:
 
     # The strip, in the place of the view, and the sequencer's own sidebar.
     view.ui_type = "SEQUENCE_EDITOR"
-    yield 1.0
-    with bpy.context.temp_override(area=view, region=next(r for r in view.regions if r.type == "WINDOW")):
-        bpy.ops.sequencer.view_all()
     view.spaces.active.view_type = "SEQUENCER_PREVIEW"
     view.spaces.active.show_region_ui = True
     yield 2.0
     next(region for region in view.regions if region.type == "UI").active_panel_category = "Understudy"
     yield 2.0
+    yield from driver.press("understudy.show_in_sequencer", view)
+    yield 1.0
+    scene.sequence_editor.active_strip = scene.sequence_editor.strips[0]
+    with bpy.context.temp_override(area=view, region=next(r for r in view.regions if r.type == "WINDOW")):
+        bpy.ops.sequencer.view_all()
+    yield 3.0
     driver.shot("strip")
     strips = scene.sequence_editor.strips
     driver.result["strips"] = [len(strip.elements) for strip in strips]

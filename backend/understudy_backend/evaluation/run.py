@@ -20,6 +20,7 @@ from understudy_backend.evaluation.measure import TABLES, Angles, Learned, Measu
 from understudy_backend.evaluation.metric_weights import ALL, MissingWeights, weights_file
 from understudy_backend.evaluation.sheets import sheet
 from understudy_backend.evaluation.subject import Subject
+from understudy_backend.evaluation.tpsmm_ways import body_sets, missing_set, tpsmm_ways
 from understudy_backend.evaluation.ways import our_ways, textures
 from understudy_backend.training.grid import write_png
 from understudy_backend.training.people.person import TEST_PEOPLE
@@ -98,7 +99,7 @@ def _work(plan: Plan, mine: list[int], everybody: list[int], say: Callable[[str]
     cv2.setNumThreads(1)
     infill, render = load_infill(plan.infill, plan.device), load_render(plan.render, plan.device)
     learned = Learned.load(plan.metrics, plan.device)
-    ways = our_ways(render, seed=plan.seed, steps=plan.steps, detail=plan.detail)
+    ways = our_ways(render, seed=plan.seed, steps=plan.steps, detail=plan.detail) + tpsmm_ways(plan.device)
     began = time.monotonic()
     for index in mine:
         subject = Subject(index, plan.seed)
@@ -122,9 +123,14 @@ def _settings(plan: Plan) -> tuple[dict, tuple[str, ...]]:
             metrics.append(wanted.metric)
         except MissingWeights as error:
             left_out.append(str(error))
+    if others := body_sets():
+        weights = {f"tpsmm {name}": hashlib.sha256(path.read_bytes()).hexdigest() for name, path in others.items()}
+    else:
+        weights = {}
+        left_out.append(missing_set())
     settings = {
         "version": VERSION,
-        "weights": {"infill": _digest(plan.infill), "render": _digest(plan.render)},
+        "weights": {"infill": _digest(plan.infill), "render": _digest(plan.render), **weights},
         "tables": list(plan.tables),
         "metrics": metrics,
         "seed": plan.seed,

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from understudy_shared.body import BodyModel
 from understudy_shared.camera import project
-from understudy_shared.frames import Channel, Frame
+from understudy_shared.frames import Channel, Frame, linear_to_srgb
 
 from understudy_backend.guidance.body_skeleton import body_skeleton
 from understudy_backend.methods.contract import MethodError
@@ -48,6 +48,30 @@ class Animator:
     def drop(self) -> None:
         """Frees their memory."""
         self._loaded.clear()
+
+
+def shows_picture(frame: Frame) -> bool:
+    """Whether a frame is driven by a picture of somebody rather than by a body."""
+    return Channel.RGBA in frame.channels and Channel.VERTICES not in frame.channels
+
+
+def picture_of(frame: Frame, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A frame's picture (H, W, 4) uint8 sRGB, straight alpha.
+
+    Raises:
+        MethodError: it has another size than (width, height).
+    """
+    image = frame.channels[Channel.RGBA]
+    if image.shape != (size[1], size[0], 4):
+        raise MethodError(
+            f"frame {frame.index} is {image.shape[1]} x {image.shape[0]} pixels, the job {size[0]} x {size[1]}",
+            code="bad_frame",
+            fix="Send the frames at the job's size.",
+        )
+    if image.dtype == np.uint8:
+        return np.asarray(image, np.uint8)
+    colour = linear_to_srgb(image[..., :3].astype(np.float32))
+    return (np.dstack([colour, np.clip(image[..., 3:], 0, 1)]) * 255 + 0.5).astype(np.uint8)
 
 
 class Seen:

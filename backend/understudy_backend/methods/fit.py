@@ -25,7 +25,7 @@ from understudy_backend.photo.landmarks import detect
 from understudy_backend.photo.result import Estimate
 
 START = {
-    "start_betas": "the shape (B,) to begin from; alone it is the person's shape from another photo, and is kept",
+    "start_betas": "the shape (B,) to begin from",
     "start_global_orient": "the orientation (1, 3) to begin from, axis-angle in the world",
     "start_body_pose": "the pose (1, 23, 3) to begin from, axis-angle",
     "start_transl": "the place (1, 3) to begin from, metres",
@@ -90,6 +90,12 @@ class FitPhoto:
                 NeedDescription(name=name, per_frame=False, help=f"Correction: {text}.", optional=True)
                 for name, text in START.items()
             ),
+            NeedDescription(
+                name="betas",
+                per_frame=False,
+                help="The person's shape (B,), known from another photo: it is kept. Of no effect on a correction.",
+                optional=True,
+            ),
         ),
         gives=(
             "betas", "global_orient", "body_pose", "transl", "extrinsics", "intrinsics", "mask", "overlay",
@@ -126,7 +132,7 @@ class FitPhoto:
         assert isinstance(params, FitParams)
         image = opaque(photo_of(task.inputs))
         shape = known_shape(task.inputs)
-        start = None if shape is not None else correction(task.inputs, (image.shape[1], image.shape[0]))
+        start = correction(task.inputs, (image.shape[1], image.shape[0]))
         task.progress(0.02, "looking for the person")
         landmarks = detect(image)
         task.progress(0.1, "fitting the body")
@@ -201,17 +207,17 @@ def opaque(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def known_shape(inputs: Mapping[str, NDArray]) -> NDArray[np.float32] | None:
-    """The shape (B,) of a person who was fitted in another photo: `start_betas` without the rest of a correction.
+    """The shape (B,) of a person who was fitted in another photo; None where it is not known.
 
     Raises:
         MethodError: it is no shape.
     """
-    if [name for name in START if name in inputs] != ["start_betas"]:
+    if "betas" not in inputs:
         return None
-    betas = np.asarray(inputs["start_betas"], np.float32).reshape(-1)
+    betas = np.asarray(inputs["betas"], np.float32).reshape(-1)
     if len(betas) != free_body().num_betas or not np.isfinite(betas).all():
         raise MethodError(
-            f"start_betas is not {free_body().num_betas} finite numbers",
+            f"betas is not {free_body().num_betas} finite numbers",
             code="bad_input",
             fix="send the shape as the fit of the other photo gave it",
         )

@@ -35,13 +35,11 @@ NEEDS = (
 
 
 def grain(width: int, height: int, *seeds: object) -> np.ndarray:
-    """Noise of every value, of every alpha; black where alpha is 0."""
+    """Noise of every value, of every alpha, with colour where alpha is 0, too."""
     state = hashlib.sha256()
     for seed in seeds:
         state.update(seed.tobytes() if isinstance(seed, np.ndarray) else repr(seed).encode())
-    image = np.random.default_rng(list(state.digest())).integers(0, 256, (height, width, 4), dtype=np.uint8)
-    image[image[..., 3] == 0] = 0
-    return image
+    return np.random.default_rng(list(state.digest())).integers(0, 256, (height, width, 4), dtype=np.uint8)
 
 
 class Grain:

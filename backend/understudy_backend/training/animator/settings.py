@@ -75,7 +75,6 @@ class AnimatorSetting:
         return self.stage1 if stage == "stage1" else self.stage2
 
 
-
 def _published(name: str, first: Training, second: Training) -> AnimatorSetting:
     return AnimatorSetting(name, PUBLISHED, False, ((768, 768), (512, 512)), first, second)
 
@@ -89,7 +88,12 @@ _SECOND = replace(_FIRST, steps=10_000, batch=4, accumulate=4, gradient_checkpoi
 SMALL = AnimatorSetting(
     name="small",
     networks=NetworkConfig(
-        channels=(64, 128, 192, 192), layers=1, heads=4, token_width=64, latent_channels=32, motion_heads=4,
+        channels=(64, 128, 192, 192),
+        layers=1,
+        heads=4,
+        token_width=64,
+        latent_channels=32,
+        motion_heads=4,
         guider_channels=(16, 32, 64, 128),
     ),
     from_nothing=True,

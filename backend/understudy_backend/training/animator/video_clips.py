@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import cv2
@@ -38,13 +39,14 @@ def add_video(clip: Clip, track_file: Path, out: Path, size: tuple[int, int]) ->
         ClipError: fewer than two frames show the body, or a shard holds the clip otherwise.
         ValueError: the track cannot be read, is of another video or another body.
     """
-    known_by = fingerprint([VERSION, clip.name, clip.size, clip.chosen, clip.path.name, size, track_file.stat().st_size])
+    digest = hashlib.sha256(track_file.read_bytes()).hexdigest()
+    known_by = fingerprint([VERSION, clip.name, clip.size, clip.chosen, clip.path.name, size, digest])
     folder = _folder(out, clip.name)
     found = shard_about(folder)
     if found is not None:
         if found.get("fingerprint") == known_by:
             return folder
-        raise ClipError(f"{folder} holds {clip.name} with other frames or settings: delete it, or choose another folder")
+        raise ClipError(f"{folder} was made with other frames or settings: delete it, or choose another folder")
     track = tracks.load(track_file).on(clip.size, clip.files)
     if track.body != "free":
         raise ClipError(f"{track_file.name} is of another body than ours: run `training.video` with --refine on it")
@@ -67,9 +69,7 @@ def _folder(out: Path, name: str) -> Path:
     return out / f"shard-{name}"
 
 
-def _window(
-    track: tracks.Track, rows: list[int], body: BodyModel, size: tuple[int, int]
-) -> tuple[float, float, float]:
+def _window(track: tracks.Track, rows: list[int], body: BodyModel, size: tuple[int, int]) -> tuple[float, float, float]:
     """Left and top edge, in pixels of the video, and pixels of the video to a pixel of the clip."""
     low, high = np.full(2, np.inf), np.full(2, -np.inf)
     for row in rows:
@@ -98,5 +98,5 @@ def _frame(
         body, track.shape, track.global_orient[here], track.body_pose[here], track.transl[here]
     )
     vertices, joints = track.vertices(row, body), transforms[0, :, :3, 3]
-    picture = np.dstack([cut, np.full(cut.shape[:2], 255, np.uint8)])
+    picture = np.asarray(np.dstack([cut, np.full(cut.shape[:2], 255, np.uint8)]), np.uint8)
     return {PICTURE: picture, **body_pictures(body, vertices, joints, k, track.extrinsics[row], size)}

@@ -270,7 +270,8 @@ def _picture(path: Path) -> Frame:
     image = cv2.imdecode(np.frombuffer(path.read_bytes() or b"-", np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ValueError("it is no picture, or damaged")
-    return _over_grey(np.asarray((image >> 8) if image.dtype == np.uint16 else image, np.uint8))
+    whole = np.asarray(image)
+    return _over_grey((whole // 257 if whole.dtype == np.uint16 else whole).astype(np.uint8))
 
 
 def _over_grey(image: NDArray[np.uint8]) -> Frame:

@@ -38,19 +38,19 @@ def jittered(
 
 def brighter(frame: Floats, factor: float) -> Floats:
     """All channels times a factor."""
-    return frame * np.float32(factor)
+    return np.asarray(frame * np.float32(factor), np.float32)
 
 
 def contrasted(frame: Floats, factor: float) -> Floats:
     """Differences from the frame's mean luma times a factor."""
     mean = np.float32((frame @ LUMA).mean())
-    return mean + np.float32(factor) * (frame - mean)
+    return np.asarray(mean + np.float32(factor) * (frame - mean), np.float32)
 
 
 def saturated(frame: Floats, factor: float) -> Floats:
     """Differences from each pixel's luma times a factor."""
     luma = (frame @ LUMA)[..., None]
-    return luma + np.float32(factor) * (frame - luma)
+    return np.asarray(luma + np.float32(factor) * (frame - luma), np.float32)
 
 
 def turned(frame: Floats, turn: float) -> Floats:

@@ -1,4 +1,4 @@
-"""Clips of made people, to begin with: each turns while moving between two poses and back, before a grey ground.
+"""Clips of made people, to begin with: each goes to and fro, turns, and moves between two poses, before a grey ground.
 
 A person has clips of themselves, and clips of the bare textured body, which is what the product shows as its driving
 frames.
@@ -19,6 +19,8 @@ from understudy_backend.training.people.stage import DressedPerson
 
 TURN = 0.7
 """Radians: most that somebody turns in a clip, to either side."""
+REACH = 0.5
+"""Metres: most that somebody goes in a clip, to either side."""
 SPLITS = {"train": "train", "test": "val"}
 """Folder by split of the made people; those of the evaluation stay unseen."""
 
@@ -55,8 +57,12 @@ def _frames(
     share = (1 - np.cos(2 * np.pi * np.arange(count) / count)) / 2
     moments = [(1 - s) * ends[0] + s * ends[1] for s in share]
     angles = first + turn * np.sin(2 * np.pi * np.arange(count) / count)
+    places = np.outer(np.cos(2 * np.pi * np.arange(count) / count), [rng.uniform(-REACH, REACH), 0, 0])
     look = person.body_vertices if bare else person.vertices
-    points = [_turned(look(pose.astype(np.float32)), angle) for pose, angle in zip(moments, angles, strict=True)]
+    points = [
+        _turned(look(pose.astype(np.float32)), angle) + place.astype(np.float32)
+        for pose, angle, place in zip(moments, angles, places, strict=True)
+    ]
     # one camera for the whole clip, in which all of it fits
     view = render.frame(np.concatenate(points), 0.0, rng.uniform(-0.1, 0.2), 2.0, 0.92, np.zeros(2), (size, size))
     texture = person.texture_truth() if bare else None

@@ -45,7 +45,7 @@ class Pairs:
     def _pair(self, group: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
         clip = self.groups[group][rng.integers(len(self.groups[group]))]
         numbers = sorted(int(n) for n in rng.integers(self.counts[clip], size=2))
-        source, driving = (frame.astype(np.float32) / 255 for frame in self.frames.take(clip, numbers))
+        source, driving = (np.asarray(frame / np.float32(255), np.float32) for frame in self.frames.take(clip, numbers))
         return augmented(rng, source, driving, self.augmentation)
 
 

@@ -143,7 +143,8 @@ _MGIF = Augmentation(resize=(0.9, 1.1), brightness=0, contrast=0, saturation=0, 
 SMALL = Setting(
     name="small",
     networks=TPSMMConfig(
-        background=False, encoder_width=24, motion_width=24, motion_limit=144, inpainting_width=24, inpainting_limit=96, avd_widths=(128, 256, 256), avd_code=64,
+        background=False, encoder_width=24, motion_width=24, motion_limit=128, inpainting_width=24, inpainting_limit=96,
+        avd_widths=(128, 256, 256), avd_code=64,
     ),
     by_identity=True,
     background_from=None,
