@@ -167,6 +167,7 @@ def remove_compositor(scene: Scene | None = None, shot: str = "") -> int:
         shot: the key of one shot (`Job.shot`), default: all.
     """
     scene = scene or bpy.context.scene
+    assert scene is not None
     count = 0
     for key in [shot] if shot else compositor.shots(scene):
         count += compositor.remove(scene, key)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..link.session import current
-from . import actor, backend, camera, imitator, jobs, method, render, takes
+from . import actor, backend, camera, compositing, imitator, jobs, method, render, takes
 from .readiness import has_camera, has_texture, moves
 
 
@@ -73,6 +73,14 @@ class _Jobs:
         jobs.draw(self.layout, context)
 
 
+class _Compositing:
+    bl_label = "Compositing"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        compositing.draw(self.layout, context)
+
+
 class UNDERSTUDY_PT_welcome(_Welcome, _InView, bpy.types.Panel):
     bl_order = 0
 
@@ -128,6 +136,10 @@ class UNDERSTUDY_PT_jobs(_Jobs, _InView, bpy.types.Panel):
     bl_order = 7
 
 
+class UNDERSTUDY_PT_compositing(_Compositing, _InView, bpy.types.Panel):
+    bl_order = 8
+
+
 class UNDERSTUDY_PT_sequencer_welcome(_Welcome, _InSequencer, bpy.types.Panel):
     bl_order = 0
 
@@ -157,6 +169,18 @@ class UNDERSTUDY_PT_sequencer_jobs(_Jobs, _InSequencer, bpy.types.Panel):
     bl_order = 5
 
 
+class UNDERSTUDY_PT_sequencer_compositing(_Compositing, _InSequencer, bpy.types.Panel):
+    bl_order = 6
+
+
+class UNDERSTUDY_PT_nodes_compositing(_Compositing, _Section, bpy.types.Panel):
+    bl_space_type = "NODE_EDITOR"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return getattr(context.space_data, "tree_type", "") == "CompositorNodeTree"
+
+
 def _mark(layout: bpy.types.UILayout, done: bool) -> None:
     """A tick in the header of a section that is done, so that what is left is seen at a glance."""
     if done:
@@ -172,10 +196,13 @@ CLASSES = (
     UNDERSTUDY_PT_method,
     UNDERSTUDY_PT_render,
     UNDERSTUDY_PT_jobs,
+    UNDERSTUDY_PT_compositing,
     UNDERSTUDY_PT_sequencer_welcome,
     UNDERSTUDY_PT_sequencer_backend,
     UNDERSTUDY_PT_sequencer_take,
     UNDERSTUDY_PT_sequencer_method,
     UNDERSTUDY_PT_sequencer_render,
     UNDERSTUDY_PT_sequencer_jobs,
+    UNDERSTUDY_PT_sequencer_compositing,
+    UNDERSTUDY_PT_nodes_compositing,
 )

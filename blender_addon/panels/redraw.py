@@ -9,11 +9,12 @@ import bpy
 
 from .. import preferences
 from ..api import backend as api_backend
+from ..api import compositing as api_compositing
 from ..link.checkup import candidates
 from ..link.session import current
 
 INTERVAL = 0.25
-_EDITORS = ("VIEW_3D", "SEQUENCE_EDITOR", "PREFERENCES")
+_EDITORS = ("VIEW_3D", "SEQUENCE_EDITOR", "NODE_EDITOR", "PREFERENCES")
 
 
 class Redraw:
@@ -60,7 +61,9 @@ def _shown() -> tuple:
         (job.take, job.state, job.stage, round(job.progress, 3), job.problem, round(job.seconds_left or 0))
         for job in session.jobs
     ]
-    return session.status, session.pump.online, session.backend.state, session.checkup.busy, session.checkup.found, jobs
+    passes = [(saving.words, saving.running) for job in session.jobs if (saving := api_compositing.saved_passes(job))]
+    link = session.status, session.pump.online, session.backend.state
+    return link, session.checkup.busy, session.checkup.found, jobs, passes
 
 
 def _tag() -> None:

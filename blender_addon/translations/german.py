@@ -102,8 +102,8 @@ WORDS = {
     "Add Camera Move": "Kamerafahrt hinzufügen",
     "Add a Camera Orbit": "Kreisfahrt hinzufügen",
     "Camera": "Kamera",
-    "Export": "Speichern",
-    "Import": "Laden",
+    "Export": "Exportieren",
+    "Import": "Importieren",
     "In Use": "In Gebrauch",
     "The shot is seen as the photo is": "Die Aufnahme ist gesehen wie das Foto",
     "There is no camera yet": "Noch keine Kamera",
@@ -113,19 +113,19 @@ WORDS = {
     "From: {}": "Von: {}",
     "Its settings show once a backend answers": "Einstellungen erscheinen, sobald ein Backend antwortet",
     "Licence: {}": "Lizenz: {}",
-    "Method": "Verfahren",
+    "Method": "Methode",
     "Preset": "Vorlage",
     "Presets": "Vorlagen",
     "Remove Preset": "Vorlage entfernen",
     "Save Preset": "Vorlage speichern",
     "Settings": "Einstellungen",
-    'The backend lacks the method "{}": choose another': 'Dem Backend fehlt das Verfahren "{}": ein anderes wählen',
+    'The backend lacks the method "{}": choose another': 'Dem Backend fehlt die Methode "{}": eine andere wählen',
     "The backend lacks the weights of this method. It takes one of these:": (
-        "Dem Backend fehlen die Gewichte dieses Verfahrens. Es nimmt eines von diesen:"
+        "Dem Backend fehlen die Gewichte dieser Methode. Sie nimmt eines von diesen:"
     ),
-    "The backend lacks this method": "Dem Backend fehlt dieses Verfahren",
+    "The backend lacks this method": "Dem Backend fehlt diese Methode",
     "Where to Get It": "Wo es das gibt",
-    "{} lacks its weights: see Method": "{} fehlen die Gewichte: siehe Verfahren",
+    "{} lacks its weights: see Method": "{} fehlen die Gewichte: siehe Methode",
     # render and jobs
     "All Frames": "Alle Bilder",
     "Cancel All Jobs": "Alles abbrechen",
@@ -133,6 +133,10 @@ WORDS = {
     "First Frame": "Erstes Bild",
     "Frame Range": "Bildbereich",
     "Height": "Höhe",
+    "Compositing": "Compositing",
+    "Render a person first, or select a strip that Understudy has made": (
+        "Zuerst eine Person rendern oder einen Streifen auswählen, den Understudy gemacht hat"
+    ),
     "Jobs": "Aufträge",
     "Last": "Letztes",
     "Missing frames: {}": "Fehlende Bilder: {}",

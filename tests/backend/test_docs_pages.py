@@ -1,4 +1,4 @@
-"""The documentation: links lead somewhere, tables are those of the code, and messages that artists meet are explained."""
+"""The documentation: links lead somewhere, tables are those of the code, messages that artists meet are explained."""
 
 from __future__ import annotations
 
@@ -98,10 +98,12 @@ def explained(text: str) -> bool:
 
 def calls(path: Path, name: str, position: int) -> list[str]:
     """The texts that a file gives to a function, `…` in place of what is filled in."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == name and len(node.args) > position:
-            found.append(re.sub(r"…+", "…", literal(node.args[position]).replace("{}", "…")))
+    given = [
+        literal(node.args[position])
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == name and len(node.args) > position
+    ]
+    found = [re.sub(r"…+", "…", text.replace("{}", "…")) for text in given]
     return [text for text in found if text.strip(" …")]
 
 

@@ -40,9 +40,8 @@ class Server:
         environment.pop("PYTHONHOME", None)
         arguments = ["serve", "--address", self.address, "--data", str(self.folder / "data"), "--with-parent"]
         arguments += ["--no-catalogue", *self.more]
-        arguments += [
-            part for name in ("Stamp", "Look", "Follow", "Pour") for part in ("--method", f"understudy_test_methods:{name}")
-        ]
+        for name in ("Stamp", "Look", "Follow", "Pour"):
+            arguments += ["--method", f"understudy_test_methods:{name}"]
         self.process = subprocess.Popen(
             [PYTHON, "-m", "understudy_backend.cli", *arguments],
             stdin=subprocess.PIPE,

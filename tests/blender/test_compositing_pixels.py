@@ -168,6 +168,22 @@ def done_height(shot) -> float:
     return float(got[Channel.VERTICES][:, 2].min()) - 0.02
 
 
+def test_the_shining_body_does_not_light_the_scene(shot, tmp_path):
+    scene = shot.scene
+    scene.cycles.samples, scene.cycles.max_bounces = 4, 1
+    bpy.data.objects.remove(shot.wall)
+    floor = card("Floor", 0.5, 8, (0, 0, 0))
+    tree = floor.data.materials[0].node_tree
+    white = tree.nodes.new("ShaderNodeBsdfDiffuse")
+    tree.links.new(white.outputs[0], next(n for n in tree.nodes if n.type == "OUTPUT_MATERIAL").inputs[0])
+    lit = rendered(scene, 1, tmp_path / "x")[..., :3]
+    around = ~widened(shot.mask(), 2)
+    assert lit[around].max() > 0.01  # seen, it does
+    shot.finish(picture=np.zeros((*shot.size[::-1], 4), np.uint8))
+    shot.build()
+    assert rendered(scene, 1, tmp_path / "x")[..., :3].max() < 1e-4
+
+
 def test_light_is_measured_by_blender(shot):
     """A white world of half strength is half the light from every side; a red one is red."""
     from blender_addon.render.scene_light import gain

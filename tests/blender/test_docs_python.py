@@ -3,6 +3,7 @@ the files that go through Blender."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import sys
@@ -59,11 +60,12 @@ def test_the_examples_run(scene, installed, tmp_path, monkeypatch, capsys):
     assert re.search(r"\d+% of the body lie on the person", said)
     assert int(re.search(r"(\d+)% of the body", said)[1]) > 60
     first, second, third = names["first"], names["second"], names["third"]
-    assert [len(take.finished) for take in (first, second, third)] == [3, 3, 3]
-    pictures = [[take.file_of(n).read_bytes() for n in (1, 2, 3)] for take in (first, second, third)]
-    assert pictures[1][0] == pictures[0][0] and pictures[1][1:] != pictures[0][1:] and pictures[2] == pictures[1]
-    assert names["made"] == 2 and sorted(p.name for p in Path("frames").iterdir()) == ["000001.png", "000002.png"]
-    assert (first.folder / "passes_000003.exr").is_file() and Path("shot.json").is_file()
+    assert [len(take.finished) for take in (first, second, third)] == [2, 2, 2]
+    pictures = [[take.file_of(n).read_bytes() for n in (1, 2)] for take in (first, second, third)]
+    same = [[a == b for a, b in zip(*pair, strict=True)] for pair in itertools.pairwise(pictures)]
+    assert same == [[True, False], [False, True]]
+    assert names["made"] == 1 and [p.name for p in Path("frames").iterdir()] == ["000001.png"]
+    assert (first.folder / "passes_000002.exr").is_file() and Path("shot.json").is_file()
     assert "person.jpg is not a known motion" in said or "person.jpg" in said.splitlines()[-1]
     assert current().backend.pid is None or current().backend.state == "stopping"
 

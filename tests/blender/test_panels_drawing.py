@@ -161,6 +161,7 @@ def test_the_sections_follow_the_way_of_the_work(addon):
         "Method",
         "Render",
         "Jobs",
+        "Compositing",
     ]
     assert {cls.bl_category for cls in places.CLASSES} == {"Understudy"}
 

@@ -99,7 +99,7 @@ def steps(driver: Driver) -> Steps:
     driver.shot("strip")
     strips = scene.sequence_editor.strips
     driver.result["strips"] = [len(strip.elements) for strip in strips]
-    driver.result["files"] = [Path(strip.directory).is_relative_to(PROJECT) for strip in strips]
+    driver.result["files"] = [Path(bpy.path.abspath(strip.directory)).is_relative_to(PROJECT) for strip in strips]
 
 
 bpy.ops.extensions.package_install_files(filepath=ZIP, repo="user_default", enable_on_install=True)

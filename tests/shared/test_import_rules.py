@@ -10,8 +10,11 @@ ROOT = Path(__file__).parents[2]
 STANDARD = set(sys.stdlib_module_names)
 RULES = {
     "shared/understudy_shared": {"allowed": STANDARD | {"numpy", "zmq", "msgspec", "understudy_shared"}},
+    # `pxr` comes with Blender; it is used where it is there
     "blender_addon": {
-        "allowed": STANDARD | {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "pxr", "numpy", "msgspec", "understudy_shared"}
+        "allowed": STANDARD
+        | {"bpy", "bpy_extras", "gpu", "gpu_extras", "mathutils", "pxr"}
+        | {"numpy", "msgspec", "understudy_shared"}
     },
     "backend/understudy_backend": {"forbidden": {"bpy", "bpy_extras", "mathutils", "pickle5", "understudy"}},
 }
