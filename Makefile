@@ -1,7 +1,7 @@
 # make demo    the main job: photo, motion and camera to finished frames; writes build/demo/
 # make test    every test, in the backend's Python and in Blender's
 # make bench   the benchmarks, which compare with a peer or a limit
-# make extension   the extension's zip, in build/extension/
+# make extension   the extension: one zip for every Blender, checked, and its repository listing, in build/extension/
 
 PYTHON ?= python3.11
 PYTHON_5_2 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python3.13) $(shell command -v python3.13 2>/dev/null))

@@ -1,10 +1,15 @@
-"""Builds the Blender extension: one zip per platform, with every wheel that it needs, installable without a network.
+"""Builds the Blender extension: one zip for every Blender and system, its repository listing, and a check of both.
 
-    python packaging/build_extension.py                      for this machine, into build/extension/
-    python packaging/build_extension.py --platform all       for distribution
-    python packaging/build_extension.py --blender PATH       and lets that Blender validate each zip
+    python packaging/build_extension.py                          into build/extension/
+    python packaging/build_extension.py --platform linux-x64     a smaller zip for one system, for tests
+    python packaging/build_extension.py --blender PATH           checked by that Blender
 
-The same sources and wheels give the same bytes. Wheels are downloaded once, at the versions below, into build/wheels/.
+The zip has every wheel that it needs, so that it installs without a network; Blender unpacks those that fit. The same
+sources and wheels give the same bytes. Wheels are downloaded once, at the versions below, into build/wheels/.
+
+Checked is with Blender's own `extension validate`, and the listing is made by its `extension server-generate`: by a
+Blender on the PATH (or `--blender`), else by the same program in a `bpy` module that `make test` has installed. Without
+either the zip is built and only what this file knows is checked.
 """
 
 from __future__ import annotations
@@ -14,18 +19,23 @@ import base64
 import csv
 import hashlib
 import io
+import json
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ADDON = ROOT / "blender_addon"
+
+NAME = "understudy"
 
 PINNED = ("pyzmq==27.3.0", "msgspec==0.22.0")
 """Blender keeps the newest of all extensions' wheels, so these are what we test with, not what we insist on."""
@@ -33,9 +43,13 @@ PINNED = ("pyzmq==27.3.0", "msgspec==0.22.0")
 PYTHONS = ("3.11", "3.13", "3.14")
 """Of Blender 4.5 and 5.0, of 5.2, and of 5.2 as Linux distributions build it."""
 
+OLD_MAC = "macos-x64"
+"""Blender left it after 4.5, so that it needs the first of `PYTHONS` alone."""
+
 PLATFORMS: dict[str, tuple[str, ...]] = {
     "linux-x64": ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
     "windows-x64": ("win_amd64",),
+    OLD_MAC: ("macosx_10_9_x86_64", "macosx_10_15_x86_64", "macosx_10_15_universal2", "macosx_11_0_universal2"),
     "macos-arm64": ("macosx_11_0_arm64", "macosx_12_0_arm64", "macosx_10_15_universal2", "macosx_11_0_universal2"),
 }
 """Blender's names of platforms, and what pip calls the wheels that run there."""
@@ -154,7 +168,7 @@ def foreign_wheels(platform_name: str, cache: Path, folder: Path) -> list[Path]:
     """
     found: dict[str, Path] = {}
     for requirement in PINNED:
-        for version in PYTHONS:
+        for version in PYTHONS[:1] if platform_name == OLD_MAC else PYTHONS:
             wheel = _fetch(requirement, version, platform_name, cache)
             tag = "cp" + version.replace(".", "")
             name = WheelName.parse(wheel.name)
@@ -198,8 +212,8 @@ def _cached(requirement: str, version: str, platform_name: str, cache: Path) -> 
     return stable
 
 
-def manifest(platform_name: str, wheels: list[str]) -> bytes:
-    """The extension's manifest with platform and wheels filled in.
+def manifest(platforms: Sequence[str], wheels: list[str]) -> bytes:
+    """The extension's manifest with platforms and wheels filled in.
 
     Raises:
         BuildError: the source has them already.
@@ -208,32 +222,87 @@ def manifest(platform_name: str, wheels: list[str]) -> bytes:
     if {"wheels", "platforms"} & set(tomllib.loads(text)):
         raise BuildError("blender_manifest.toml must leave wheels and platforms to packaging/build_extension.py")
     listed = "".join(f'  "./wheels/{name}",\n' for name in wheels)
-    filled = f'platforms = ["{platform_name}"]\nwheels = [\n{listed}]\n\n[permissions]'
+    filled = f"platforms = {json.dumps(list(platforms))}\nwheels = [\n{listed}]\n\n[permissions]"
     text = re.sub(r"^# `wheels` and `platforms`.*\n+", "", text, flags=re.MULTILINE)
     return text.replace("[permissions]", filled, 1).encode()
 
 
-def build(platform_name: str, out: Path, cache: Path) -> Path:
-    """Builds the zip for one platform and returns its path.
+def build(platforms: Sequence[str], out: Path, cache: Path) -> Path:
+    """Builds the zip for some platforms, or for all of them, and returns its path.
 
     Raises:
         BuildError: a wheel is not to be had.
     """
     with tempfile.TemporaryDirectory(prefix="understudy-extension-") as scratch:
         folder = Path(scratch)
-        wheels = [shared_wheel(folder), *foreign_wheels(platform_name, cache, folder)]
-        wheels.sort(key=lambda wheel: wheel.name)
+        found = [shared_wheel(folder)]
+        for name in platforms:
+            found += foreign_wheels(name, cache, folder)
+        # Some wheels serve two platforms
+        wheels = [wheel for _, wheel in sorted({wheel.name: wheel for wheel in found}.items())]
         files = {f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels}
-        files["blender_manifest.toml"] = manifest(platform_name, [wheel.name for wheel in wheels])
+        files["blender_manifest.toml"] = manifest(platforms, [wheel.name for wheel in wheels])
     for path in sorted(ADDON.rglob("*")):
         relative = path.relative_to(ADDON)
         if path.is_file() and not _ignored(relative) and relative.name != "blender_manifest.toml":
             files[relative.as_posix()] = path.read_bytes()
     version = tomllib.loads(files["blender_manifest.toml"].decode())["version"]
     out.mkdir(parents=True, exist_ok=True)
-    target = out / f"understudy-{version}-{platform_name.replace('-', '_')}.zip"
+    some = "" if set(platforms) == set(PLATFORMS) else "-" + "-".join(name.replace("-", "_") for name in platforms)
+    target = out / f"{NAME}-{version}{some}.zip"
+    for old in out.glob(f"{NAME}-*.zip"):  # a listing of two would offer both
+        old.unlink()
     write_zip(target, files)
     return target
+
+
+def blender_command(blender: str = "") -> list[str]:
+    """What `extension` commands are given to: Blender, or the program in a `bpy` module that does its work; empty where
+    there is neither.
+
+    Args:
+        blender: a Blender to be taken; default: one on the PATH.
+    """
+    found = shutil.which(blender or "blender")
+    if found is not None:
+        return [found, "--factory-startup", "--command", "extension"]
+    if blender:
+        raise BuildError(f"{blender} is no program that can be started: give the path of a Blender")
+    inside = "lib/python3*/site-packages/bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
+    for environment in sorted(ROOT.glob(".venv-blender-*"), reverse=True):
+        for program in environment.glob(inside):
+            return [str(environment / "bin/python"), str(program)]
+    return []
+
+
+def validate(path: Path, command: Sequence[str]) -> None:
+    """Lets Blender look at the zip.
+
+    Raises:
+        BuildError: it is not as Blender wants it, with what Blender says.
+    """
+    _blender([*command, "validate", str(path)], f"{path.name} is not valid")
+
+
+def list_repository(folder: Path, command: Sequence[str]) -> Path:
+    """Writes `index.json`, which makes the folder a repository of extensions once it is on a web server.
+
+    Raises:
+        BuildError: Blender cannot, or lists something else than the one extension.
+    """
+    _blender([*command, "server-generate", f"--repo-dir={folder}"], "the listing was not made")
+    listing = folder / "index.json"
+    listed = json.loads(listing.read_text("utf-8"))["data"]
+    if [entry["id"] for entry in listed] != [NAME]:
+        raise BuildError(f"{listing} lists {[entry['id'] for entry in listed]}: empty {folder} and build again")
+    return listing
+
+
+def _blender(command: list[str], problem: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    if done.returncode or any(line.startswith(("Error", "FATAL_ERROR")) for line in said):
+        raise BuildError(f"{problem}: {said[-1] if said else 'Blender does not say why'}")
 
 
 def _ignored(relative: Path) -> bool:
@@ -258,19 +327,22 @@ def this_platform() -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--platform", choices=[*PLATFORMS, "all"], help="default: this machine's")
+    parser.add_argument("--platform", choices=[*PLATFORMS, "this"], help="for one system alone; default: for all")
     parser.add_argument("--out", type=Path, default=ROOT / "build/extension")
     parser.add_argument("--wheels", type=Path, default=ROOT / "build/wheels", help="cache of downloaded wheels")
-    parser.add_argument("--blender", help="a Blender that validates each zip")
+    parser.add_argument("--blender", default="", help="checks the zip and makes the listing; default: one on the PATH")
     options = parser.parse_args(arguments)
     try:
-        names = list(PLATFORMS) if options.platform == "all" else [options.platform or this_platform()]
-        for name in names:
-            path = build(name, options.out, options.wheels)
-            print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
-            if options.blender:
-                subprocess.run([options.blender, "--command", "extension", "validate", str(path)], check=True)
-    except (BuildError, OSError, subprocess.CalledProcessError) as error:
+        one = this_platform() if options.platform == "this" else options.platform
+        path = build([one] if one else list(PLATFORMS), options.out, options.wheels)
+        print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+        command = blender_command(options.blender)
+        if command:
+            validate(path, command)
+            print(f"{list_repository(options.out, command)}  checked and listed by {command[0]}")
+        else:
+            print("no Blender was found: the zip was not validated, and there is no listing", file=sys.stderr)
+    except (BuildError, OSError) as error:
         print(f"build_extension: {error}", file=sys.stderr)
         return 1
     return 0

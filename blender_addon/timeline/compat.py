@@ -11,6 +11,13 @@ def sequencer_scene(context: bpy.types.Context) -> bpy.types.Scene:
     return getattr(context, "sequencer_scene", None) or context.scene
 
 
+def show_scene(scene: bpy.types.Scene) -> None:
+    """Has the sequencers of workspaces that show no scene yet (from 5.0 on: new ones) show this one."""
+    for workspace in bpy.data.workspaces:
+        if getattr(workspace, "sequencer_scene", scene) is None:
+            workspace.sequencer_scene = scene
+
+
 def strip_start(strip: bpy.types.Strip) -> int:
     """First scene frame that the strip shows."""
     return int(strip.left_handle) if hasattr(strip, "left_handle") else int(strip.frame_final_start)

@@ -231,6 +231,7 @@ def _make(scene: bpy.types.Scene, job: Job, first: str) -> bpy.types.Strip:
     strip[TAKE], strip[SHOT] = job.take, job.shot
     strip.colorspace_settings.name = "sRGB"
     strip.alpha_mode = "STRAIGHT"
+    compat.show_scene(scene)
     if find(scene, job.take) is None:
         raise StripError(
             f"The strip did not appear in {scene.name!r}; the frames are in {job.folder}: add them by hand"

@@ -1,5 +1,6 @@
-"""Training of Animate Anyone and Champ at tiny size: it learns, goes on where it stopped, and stage 2 changes time only;
-what each stage trains at full size; driving pictures; and what a device with too little memory gets."""
+"""Training of Animate Anyone and Champ at tiny size: it learns, goes on where it stopped, stage 2 changes time only.
+
+And what each stage trains at full size, driving pictures, and what a device with too little memory gets."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from understudy_backend.guidance.picture_skeleton import PictureSkeleton
 from understudy_backend.methods import animate_anyone
 from understudy_backend.methods.animator import picture_of
-from understudy_backend.methods.clips import GREEN
-from understudy_backend.methods.contract import MethodError
+from understudy_backend.methods.clips import GREEN, ClipParams
+from understudy_backend.methods.contract import MethodError, Task
 from understudy_backend.models.animate_anyone import animation
 from understudy_backend.models.animate_anyone.animation import Clip, ClipSettings
 from understudy_backend.models.animate_anyone.networks import (
@@ -51,6 +52,7 @@ from understudy_backend.weights.animate_anyone import load_animator
 from understudy_shared.body import Y_UP_TO_Z_UP, free_body
 from understudy_shared.camera import CameraTrajectory
 from understudy_shared.frames import Channel, Frame
+from understudy_shared.job import FrameRange, JobSpec
 
 pytestmark = pytest.mark.timeout(900)  # on a busy machine
 
@@ -114,6 +116,7 @@ def test_a_short_training_learns_people_and_poses(data: Path, trained: Path, tmp
                 truth = pictures[place].astype(float)
                 errors.append([((image - truth) ** 2).mean() for image in (result, pictures[0])])
     made, copied = (-10 * np.log10(np.mean(e) / 255**2) for e in np.transpose(errors))
+    print(made, copied, losses)
     assert made > copied + 2, (made, copied)
 
 
@@ -393,3 +396,20 @@ def test_too_little_memory_for_both_halves_makes_them_one_by_one(
     most = 0
     with pytest.raises(MethodError, match="too little memory"):
         finished("nothing", True)
+
+
+def test_a_video_drives_the_method(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "animate_anyone-tiny").symlink_to(trained / "second")
+    monkeypatch.setenv("UNDERSTUDY_WEIGHTS", str(tmp_path))
+    image = cv2.imread(str(PHOTOS / "openpeople_P005.jpg"))
+    assert image is not None
+    size = (256, 256 * image.shape[0] // image.shape[1] // 8 * 8)
+    person = np.dstack([cv2.resize(image[..., ::-1], size), np.full(size[::-1], 255, np.uint8)])
+    params = ClipParams(steps=1, guidance=1.0, weights="tiny")
+    numbers = FrameRange(1, 2)
+    task = Task(JobSpec("animate_anyone", numbers, size, 1, {}, {}), params, {"photo": person})
+    method = animate_anyone.AnimateAnyone()
+    frames = [Frame(1, {Channel.RGBA: person}), Frame(2, {Channel.RGBA: np.ascontiguousarray(person[:, ::-1])})]
+    results = list(method.run(task, frames))
+    assert [r.index for r in results] == [1, 2] and not any(r.meta for r in results)
+    assert not np.array_equal(*(r.arrays["rgba"] for r in results))

@@ -71,7 +71,8 @@ def state() -> dict[str, set[str]]:
 
 
 def translated() -> bool:
-    """Whether the extension's words are registered: Blender takes no second ones under the same name."""
+    """Whether the extension's words are registered: Blender takes no second ones under the same name. Never in a `bpy`
+    that was built without translations."""
     try:
         bpy.app.translations.register(f"{MODULE}.translations", {})
     except ValueError:
@@ -153,6 +154,7 @@ def main() -> None:
         current().connect("tcp://127.0.0.1:9", None)
         addon_utils.disable(MODULE, default_set=True, handle_error=fail)
     result = {
+        "translates": bpy.app.build_options.international,
         "files": files,
         "unpacked": unpacked,
         "added": added,

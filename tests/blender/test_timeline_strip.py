@@ -236,3 +236,18 @@ def test_frames_that_nobody_asked_for_hold_nothing_back(make_job):
         "000004.png",
     ]
     assert job.missing == [5, 6] and job.absent == [2, 3, 5, 6] and job.progress == 0.5
+
+
+@pytest.mark.skipif(bpy.app.version < (5, 0), reason="from 5.0 on a workspace has a scene for its sequencers")
+def test_workspaces_that_show_no_strips_show_the_new_one(scene):
+    from blender_addon.timeline.compat import show_scene
+
+    other = bpy.data.scenes.new("Other")
+    spaces = list(bpy.data.workspaces)
+    if not spaces:
+        pytest.skip("no workspace without a window")
+    for space in spaces:
+        space.sequencer_scene = None
+    spaces[0].sequencer_scene = other
+    show_scene(scene)
+    assert [space.sequencer_scene for space in spaces] == [other, *[scene] * (len(spaces) - 1)]

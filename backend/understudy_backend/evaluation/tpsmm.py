@@ -61,13 +61,16 @@ def clip_scores(results: Sequence[Picture], truths: Sequence[Picture], tools: To
     they can be had of both.
     """
     pairs = list(zip(results, truths, strict=True))
-    scores = {"l1": np.array([np.abs(a.astype(np.float64) - b).mean() / 255 for a, b in pairs])}
+    scores: dict[str, NDArray[np.float64]] = {
+        "l1": np.array([np.abs(a.astype(np.float64) - b).mean() / 255 for a, b in pairs])
+    }
     if tools.landmarks is not None:
-        wanted, found = (np.stack([tools.landmarks(image) for image in images]) for images in (truths, results))
-        known, seen = (np.isfinite(points).all(-1) for points in (wanted, found))
+        wanted = np.stack([tools.landmarks(image) for image in truths])
+        found = np.stack([tools.landmarks(image) for image in results])
+        known, seen = np.isfinite(wanted[..., 0]), np.isfinite(found[..., 0])
         apart = (found - wanted)[known & seen]
-        scores["akd"] = np.linalg.norm(apart, axis=1)
-        scores["akd_axis"] = np.abs(apart).mean(1)
+        scores["akd"] = np.sqrt(np.square(apart).sum(1))
+        scores["akd_axis"] = np.asarray(np.abs(apart).mean(1), np.float64)
         scores["mkr"] = (~seen[known]).astype(np.float64)
     if tools.identity is not None:
         features = [(tools.identity(a), tools.identity(b)) for a, b in pairs]

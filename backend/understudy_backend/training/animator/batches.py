@@ -119,7 +119,7 @@ def choose(count: int, setting: AnimatorSetting, stage: Stage, u: list[float]) -
     else:
         photo, frames = clip_frames(count, setting.clip_frames, setting.clip_rate, (u[0], u[1]))
         part = (0.0, 0.0, 1.0, 1.0)
-    if u[6] < 0.5:
+    if u[6] >= setting.colours:
         return Choice(photo, frames, part, GREEN)
     shade = int(u[7] * 2**24)
     return Choice(photo, frames, part, (shade & 255, shade >> 8 & 255, shade >> 16))

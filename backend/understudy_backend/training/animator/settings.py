@@ -43,6 +43,8 @@ class AnimatorSetting:
     """Stage 1 takes photo and target so many frames apart, where the video is long enough."""
     crop: float = 0.9
     """Stage 1 shows a random part of a picture, of at least this share of its area and of its aspect."""
+    colours: float = 0.5
+    """How often people without a background of their own stand before some colour; else it is the methods' green."""
     dropout: float = 0.1
     """How often the photo is not shown, so that guidance has something to start from."""
     dropped_token: Literal["black", "zero"] = "black"
