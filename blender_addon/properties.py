@@ -15,6 +15,8 @@ from bpy.props import (
 )
 
 from .scene import photo_view, shape
+from .timeline.compat import sequencer_scene
+from .timeline.footage import is_footage
 
 
 def _is_mesh(_: object, obj: bpy.types.Object) -> bool:
@@ -48,6 +50,11 @@ def _work_on(self: bpy.types.PropertyGroup, _: bpy.types.Context) -> None:
     from .api import work_on_photo  # the api is built on these properties
 
     work_on_photo(self.id_data, self.photo_number)
+
+
+def _footage(_: bpy.types.PropertyGroup, context: bpy.types.Context, typed: str) -> list[str]:
+    editor = sequencer_scene(context).sequence_editor
+    return [s.name for s in editor.strips if is_footage(s) and typed.lower() in s.name.lower()] if editor else []
 
 
 def _slider(slider: shape.Slider):
@@ -134,6 +141,18 @@ class UnderstudySceneSettings(_PhotoSettings, bpy.types.PropertyGroup):
     seed: IntProperty(name="Seed", default=0, min=0, description="Another seed, another take of the same shot")
     method: StringProperty(name="Method", default="threedhm", description="What makes the frames")
     methods: CollectionProperty(type=UnderstudyMethodSettings)
+    driving: EnumProperty(
+        name="Driven By",
+        items=(
+            ("BODY", "Body", "The body in its motion, seen by the shot's camera"),
+            ("STRIP", "Strip", "A movie or image strip of the sequencer. The take has its frames"),
+        ),
+        default="BODY",
+        description="What moves the photo, with a method that pictures drive",
+    )
+    driving_strip: StringProperty(
+        name="Strip", description="The movie or image strip whose pictures move the photo", search=_footage
+    )
 
 
 CLASSES = (

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from understudy_shared.job import FrameRange, JobSpec
 
 from .. import preferences
+from ..link import driving as clips
 from ..link import folders, gather, shots, take_files
 from ..link.disk import DiskError
+from ..link.driving import Driving
 from ..link.jobs import Job, Record, Role, Source, State
 from ..link.ranges import to_ranges
 from ..link.reference import REFERENCE, reference_frame, wants_reference
@@ -47,6 +49,7 @@ def render(
     method: str = "",
     body: bpy.types.Object | None = None,
     camera: bpy.types.Object | None = None,
+    driving: bpy.types.Strip | str | Path | None = None,
     frames: tuple[int, int, int] | None = None,
     size: tuple[int, int] | None = None,
     seed: int | None = None,
@@ -70,7 +73,11 @@ def render(
         method: name of the backend's method.
         body: the body that moves.
         camera: a perspective camera.
-        frames: (first, last, step); default: the scene's range.
+        driving: for a method that pictures drive, a clip in place of body and camera: a movie or image strip, or the
+            path of a movie, a picture, or one of a row of numbered pictures. A strip's pictures are those that it shows
+            at each frame, trimmed and at its own speed, wherever it stands in the picture; a file's first is that of
+            the first frame, and each frame has the next. "": the body, whatever the scene says.
+        frames: (first, last, step); default: the scene's range, or that of the clip.
         size: (width, height) in pixels.
         seed: another one, another take.
         params: the method's parameters that differ from its defaults.
@@ -80,13 +87,26 @@ def render(
         again: see `api.render_again`.
 
     Raises:
-        ValueError: body, camera, photo or texture is missing, with what to do. OSError: the inputs cannot be kept.
+        ValueError: body, camera, photo, texture or pictures of the clip are missing, with what to do. OSError: the
+            inputs cannot be kept.
     """
     from . import settings as choices
     from .imitator import let_move
 
     scene = scene or bpy.context.scene
     settings = scene.understudy
+    method = method or choices.chosen_method(scene)
+    size = size or (settings.width, settings.height)
+    if driving is None and driven_by_strip(scene, method):
+        driving = _chosen_strip(scene)
+    shared = {
+        "params": choices.params_of(scene, method) if params is None else params,
+        "seed": settings.seed if seed is None else seed,
+        "size": size,
+        "sequencer": sequencer or sequencer_scene(bpy.context),
+        "new_strip": new_strip,
+        "again": again,
+    }
     body = body or settings.body
     if body is None:
         raise ValueError("There is no body: fit a photo or import a motion first")

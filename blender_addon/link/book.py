@@ -87,9 +87,8 @@ class JobBook:
             return
         records = [job.record for job in self._jobs.values()]
         for record in records:  # names as they are now: uids do not outlive the session
-            for item in (record.scene, record.sequencer, record.body, record.camera, record.photo):
-                if item is not None:
-                    item.find()
+            for item in record.refs:
+                item.find()
         if blend_folder is not None:
             seen = [folders.seen_from(job.record.folder, job.folder, blend_folder) for job in self._jobs.values()]
             seen = [(moved or {}).get(r.take, folder) for r, folder in zip(records, seen, strict=True)]
@@ -114,9 +113,8 @@ class JobBook:
             print(f"Understudy: the jobs of this file cannot be read ({error}); its strips stay as they are")
             return
         for record in records:
-            for item in (record.scene, record.sequencer, record.body, record.camera, record.photo):
-                if item is not None:
-                    item.uid = 0
+            for item in record.refs:
+                item.uid = 0
             if record.state.active:
                 record.state = State.PAUSED
             job = Job(record)

@@ -19,7 +19,7 @@ from understudy_shared.job import frame_digest
 from ..render.choose import lights, occluders
 from ..render.conditions import frame_geometry
 from ..render.passes import BlenderBusy, render_passes
-from . import take_files
+from . import driving, take_files
 from .connection import BackendLink
 from .jobs import Job
 
@@ -140,6 +140,8 @@ def _write(folder: Path, frame: Frame) -> str:
 
 def _capture(job: Job, number: int) -> Frame:
     record = job.record
+    if record.driving is not None:
+        return driving.frame(record.driving, number)
     scene = record.scene.find()
     body = record.body.find() if record.body else None
     camera = record.camera.find() if record.camera else None

@@ -58,15 +58,15 @@ def described(methods: Sequence[MethodDescription], name: str) -> MethodDescript
 
 
 def inputs(
-    method: MethodDescription | None, scene: bpy.types.Scene, body: bpy.types.Object, given: dict[str, NDArray]
+    method: MethodDescription | None, scene: bpy.types.Scene, body: bpy.types.Object | None, given: dict[str, NDArray]
 ) -> dict[str, NDArray]:
-    """The inputs that a rendering method needs, those in `given` first.
+    """The inputs that a rendering method needs, those in `given` first. Without a body, nobody has a texture.
 
     Raises:
         ValueError: something is missing.
     """
     makers = {
-        "texture": lambda: get_texture(body),
+        "texture": lambda: _texture(body),
         "photo": lambda: photo(scene),
         "photo_mask": lambda: photo_mask(scene),
     }
@@ -87,6 +87,12 @@ def inputs(
         elif not optional:
             raise ValueError(f'The method needs "{name}": give it in `inputs`')
     return out
+
+
+def _texture(body: bpy.types.Object | None) -> NDArray:
+    if body is None:
+        raise ValueError("The method needs a texture, and there is no body that has one: import a motion first")
+    return get_texture(body)
 
 
 def conditions(

@@ -19,6 +19,7 @@ import bpy
 import msgspec
 from understudy_shared.job import JobSpec
 
+from .driving import Driving
 from .names import frame_name
 from .ranges import Ranges, within
 from .refs import Ref
@@ -26,9 +27,9 @@ from .refs import Ref
 Role = Literal["frames", "fit", "texture"]
 """What becomes of a job's results: a strip, the body's pose and camera, or the body's texture."""
 
-Source = Literal["geometry", "render", "nothing"]
-"""What is sent of a frame: the posed vertices and the camera, or Blender's own render of the body, or
-nothing, where the method makes frames from its inputs alone."""
+Source = Literal["geometry", "render", "clip", "nothing"]
+"""What is sent of a frame: the posed vertices and the camera, or Blender's own render of the body, or the picture of a
+clip, or nothing, where the method makes frames from its inputs alone."""
 
 
 class State(StrEnum):
@@ -79,6 +80,8 @@ class Record(msgspec.Struct):
     photo: Ref | None = None
     """The photo that is fitted."""
     source: Source = "geometry"
+    driving: Driving | None = None
+    """The clip, where one drives the photo in place of body and camera."""
     channels: tuple[str, ...] = ()
     """The channels of a frame that are sent; empty: all."""
     state: State = State.WAITING
@@ -101,6 +104,13 @@ class Record(msgspec.Struct):
     """Its place in the queue: the lowest goes first."""
     asked: str = ""
     """When, by the clock on the artist's wall: `2026-11-23 14:05`."""
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        """All datablocks that it refers to."""
+        clip = self.driving.scene if self.driving else None
+        found = (self.scene, self.sequencer, self.body, self.camera, self.photo, clip)
+        return tuple(item for item in found if item is not None)
 
 
 @dataclass(eq=False)

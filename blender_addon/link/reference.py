@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The driving frame that a method compares all others with, where it wants one: the first of the take."""
+"""The driving frame that a method compares all others with, where it wants one: the first of the take, or of the clip
+(see `driving.picture`)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes as versions of a shot: the same scene, body, camera and frames, made again.
+"""Takes as versions of a shot: the same scene, body and camera (or clip), and frames, made again.
 
 A strip shows one take of its shot. A new take is shown by the strip that stood for the shot when it was asked for: by
 that of the take it replaces, or of a take that has replaced that one meanwhile.
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import bpy
 from understudy_shared.job import FrameRange
 
+from .driving import Driving, same
 from .jobs import Job
 
 
@@ -22,11 +23,12 @@ def shot_like(
     body: bpy.types.Object | None,
     camera: bpy.types.Object | None,
     frames: FrameRange,
+    driving: Driving | None = None,
 ) -> str:
     """The key of the shot that a take of these would be a version of; empty for a new shot."""
     for job in jobs:
         record = job.record
-        if record.role != "frames" or record.spec.frames != frames:
+        if record.role != "frames" or record.spec.frames != frames or not same(record.driving, driving):
             continue
         found = [ref.find() if ref else None for ref in (record.scene, record.sequencer, record.body, record.camera)]
         if found == [scene, sequencer, body, camera]:

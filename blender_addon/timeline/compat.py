@@ -33,6 +33,13 @@ def content_start(strip: bpy.types.Strip) -> int:
     return int(strip.content_start) if hasattr(strip, "content_start") else int(strip.frame_start)
 
 
+def content_trim(strip: bpy.types.Strip) -> tuple[int, int]:
+    """How many pictures of its file or files a strip leaves out for good, at the beginning and at the end."""
+    if hasattr(strip, "content_trim_start"):
+        return int(strip.content_trim_start), int(strip.content_trim_end)
+    return int(strip.animation_offset_start), int(strip.animation_offset_end)
+
+
 def refresh_pixels(strip: bpy.types.Strip) -> None:
     """Makes the sequencer read the strip's files again. Only for files that were rewritten: together with prefetch it
     has crashed Blender 5.2, so prefetch must be off (see `timeline.prefetch`)."""

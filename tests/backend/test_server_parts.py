@@ -248,6 +248,13 @@ def test_conditions_must_be_channels_of_the_right_shape():
     for arrays in wrong:
         with pytest.raises(Refused):
             check_conditions(spec, arrays)
+    other = {"rgba": np.zeros((9, 7, 4), np.uint8)}
+    check_conditions(spec, other, any_size=True)
+    for rgba in (np.zeros((9, 7, 3), np.uint8), np.zeros((0, 7, 4), np.uint8), np.zeros((1, 20000, 4), np.uint8)):
+        with pytest.raises(Refused):
+            check_conditions(spec, {"rgba": rgba}, any_size=True)
+    with pytest.raises(Refused):
+        check_conditions(spec, other)
 
 
 def test_the_least_recently_used_method_leaves():

@@ -68,8 +68,14 @@ def check_spec(spec: JobSpec, method: MethodDescription) -> None:
     _check_inputs(spec, method)
 
 
-def check_conditions(spec: JobSpec, arrays: Mapping[str, NDArray]) -> None:
-    """Raises Refused if a frame holds what is no channel, or a channel of another type or size than it must have."""
+def check_conditions(spec: JobSpec, arrays: Mapping[str, NDArray], *, any_size: bool = False) -> None:
+    """Raises Refused if a frame holds what is no channel, or a channel of another type or size than it must have.
+
+    Args:
+        spec: the job's.
+        arrays: channels by name.
+        any_size: pictures need not have the job's size.
+    """
     width, height = spec.size
     for name, array in arrays.items():
         try:
@@ -80,7 +86,8 @@ def check_conditions(spec: JobSpec, arrays: Mapping[str, NDArray]) -> None:
             fix = f"send {' or '.join(DTYPES[channel])}"
             raise Refused("bad_frame", f"the channel {name} cannot be {array.dtype.name}", fix)
         if channel in _PIXEL:
-            expected = (height, width, *_PIXEL[channel])
+            own = any_size and array.ndim >= 2 and 0 < array.size and max(array.shape[:2]) <= MAX_SIDE
+            expected = (*(array.shape[:2] if own else (height, width)), *_PIXEL[channel])
         else:
             expected = _MATRIX.get(channel, (len(array) if array.ndim else 0, 3))
         if array.shape != expected:

@@ -119,6 +119,7 @@ class TPSMMMethod:
             gives=(Channel.RGBA,),
             weights=weight_sets(),
             size_multiple=1,
+            any_size=True,
         )
 
     def load(self, device: str) -> None:

@@ -164,7 +164,7 @@ class Reception:
             return  # it was sent before the client knew
         following.owed += 1
         try:
-            check_conditions(following.job.spec, arrays)
+            check_conditions(following.job.spec, arrays, any_size=following.job.method.any_size)
         except Refused as error:
             self._book.fail(following.job, Failure(error.code, str(error), error.fix))
             return

@@ -63,3 +63,5 @@ class MethodDescription(msgspec.Struct, frozen=True):
     independent_frames: bool = True
     """Each frame depends on its own conditions alone, so that it may be taken over from another job with the same
     settings. A method that looks at neighbouring frames says no."""
+    any_size: bool = False
+    """The pictures of the frames that it is given may have another size than its results."""

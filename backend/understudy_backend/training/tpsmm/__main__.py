@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     group = parser.add_argument_group("made people")
     for name, value in (("people", 40), ("clips", 4), ("frames", 16), ("size", 256)):
         group.add_argument(f"--{name}", type=int, default=value, help="(default: %(default)s)")
+    group.add_argument("--fill", type=float, default=0.92, help="share of the frame's height that people fill; above 1 "
+                       "frames show them from the head downwards (default: %(default)s)")  # fmt: skip
     add_fields(parser.add_argument_group("in place of the setting's own"))
     a = parser.parse_args(arguments)
     if a.threads:
@@ -78,8 +80,8 @@ def run(a: argparse.Namespace) -> None:
     if a.what == "made":
         if min(a.people, a.clips, a.size) < 1 or a.frames < 2:
             raise TrainingError("made people need at least one person, one clip, one pixel and two frames")
-        made.write(a.data, "train", a.people, a.clips, a.frames, a.size, a.seed or 0)
-        made.write(a.data, "test", max(1, a.people // 10), a.clips, a.frames, a.size, a.seed or 0)
+        for split, people in (("train", a.people), ("test", max(1, a.people // 10))):
+            made.write(a.data, split, people, a.clips, a.frames, a.size, a.seed or 0, a.fill)
         return
     if a.out is None:
         raise TrainingError("say with --out where the run goes")
