@@ -50,7 +50,7 @@ from .imitator import (
 from .job_list import job_of, log, move_up, queue, remove_job, strip_of, view
 from .presets import apply_preset, remove_preset, save_preset
 from .settings import chosen_method, methods, params_of, set_method, set_params
-from .takes import JobFailed, cancel, cancel_all, jobs, render, resume, resume_all, wait
+from .takes import JobFailed, cancel, cancel_all, driven_by_strip, jobs, render, resume, resume_all, wait
 from .versions import choose_take, redo, render_again, selected_frames, strip_in_hand, take_in_hand, takes_of
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "connect",
     "create_body",
     "disconnect",
+    "driven_by_strip",
     "export_camera",
     "find_backend",
     "fit_photo",

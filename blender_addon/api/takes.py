@@ -7,10 +7,13 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import bpy
 from numpy.typing import NDArray
+from understudy_shared.frames import Channel
 from understudy_shared.job import FrameRange, JobSpec
 
 from .. import preferences
@@ -91,7 +94,6 @@ def render(
             inputs cannot be kept.
     """
     from . import settings as choices
-    from .imitator import let_move
 
     scene = scene or bpy.context.scene
     settings = scene.understudy
@@ -99,47 +101,31 @@ def render(
     size = size or (settings.width, settings.height)
     if driving is None and driven_by_strip(scene, method):
         driving = _chosen_strip(scene)
-    shared = {
-        "params": choices.params_of(scene, method) if params is None else params,
-        "seed": settings.seed if seed is None else seed,
-        "size": size,
-        "sequencer": sequencer or sequencer_scene(bpy.context),
-        "new_strip": new_strip,
-        "again": again,
-    }
-    body = body or settings.body
-    if body is None:
-        raise ValueError("There is no body: fit a photo or import a motion first")
-    body = mesh_of(body)
-    let_move(scene, body)
-    camera = camera or settings.camera or scene.camera
-    if camera is None:
-        raise ValueError("There is no camera: import one, or add one to the scene")
-    method = method or choices.chosen_method(scene)
-    start, end, step = frames or (scene.frame_start, scene.frame_end, scene.frame_step)
-    description = gather.described(choices.methods(), method)
-    needed = gather.inputs(description, scene, body, dict(inputs or {}))
-    source, channels = gather.conditions(description, scene, body)
-    size = size or (settings.width, settings.height)
-    if REFERENCE not in needed and wants_reference(description):
-        needed[REFERENCE] = reference_frame(scene, body, camera, start, size)
-    return start_job(
+    make = partial(_clip_job, driving=driving) if driving else partial(_body_job, body=body, camera=camera)
+    return make(
         scene,
         method,
-        "frames",
-        needed,
-        choices.params_of(scene, method) if params is None else params,
-        frames=FrameRange(start, end, step),
-        size=size,
-        seed=settings.seed if seed is None else seed,
-        body=body,
-        camera=camera,
-        sequencer=sequencer or sequencer_scene(bpy.context),
-        source=source,
-        channels=channels,
-        new_strip=new_strip,
-        again=again,
+        frames,
+        size,
+        dict(inputs or {}),
+        {
+            "params": choices.params_of(scene, method) if params is None else params,
+            "size": size,
+            "seed": settings.seed if seed is None else seed,
+            "sequencer": sequencer or sequencer_scene(bpy.context),
+            "new_strip": new_strip,
+            "again": again,
+        },
     )
+
+
+def driven_by_strip(scene: bpy.types.Scene, method: str = "") -> bool:
+    """Whether a strip is to move the photo of a scene, so that neither body nor camera is needed: the scene says so,
+    and the method, by default the scene's, is known to take pictures."""
+    from . import settings as choices
+
+    name = method or choices.chosen_method(scene)
+    return scene.understudy.driving == "STRIP" and clips.takes_clip(choices.described(name))
 
 
 def cancel(job: Job) -> None:
@@ -216,7 +202,7 @@ def start_job(
     method: str,
     role: Role,
     inputs: dict[str, NDArray],
-    params: Mapping | None,
+    params: Mapping | None = None,
     *,
     frames: FrameRange | None = None,
     size: tuple[int, int] | None = None,
@@ -224,6 +210,7 @@ def start_job(
     body: bpy.types.Object | None = None,
     camera: bpy.types.Object | None = None,
     sequencer: bpy.types.Scene | None = None,
+    driving: Driving | None = None,
     source: Source = "geometry",
     channels: tuple[str, ...] = (),
     new_strip: bool = False,
@@ -241,7 +228,8 @@ def start_job(
     take = uuid.uuid4().hex[:8]
     shot = replaces = ""
     if role == "frames":
-        shot = again.base.shot if again else shots.shot_like(session.jobs, scene, sequencer, body, camera, frames)
+        like = shots.shot_like(session.jobs, scene, sequencer, body, camera, frames, driving)
+        shot = again.base.shot if again else like
         replaces = "" if new_strip else _shown(sequencer, shot)
     channel = 0
     if role == "frames" and not replaces:
@@ -259,6 +247,7 @@ def start_job(
         camera=ref("objects", camera) if camera else None,
         photo=ref("images", photo) if photo else None,
         source=source,
+        driving=driving,
         channels=channels,
         channel=channel,
         shot=shot or take,
@@ -276,6 +265,75 @@ def start_job(
     session.jobs.add(job)
     session.pump.begin(job)
     return job
+
+
+def _body_job(
+    scene: bpy.types.Scene,
+    method: str,
+    frames: tuple[int, int, int] | None,
+    size: tuple[int, int],
+    inputs: dict[str, NDArray],
+    rest: dict[str, Any],
+    body: bpy.types.Object | None,
+    camera: bpy.types.Object | None,
+) -> Job:
+    """A take of a body seen by a camera."""
+    from . import settings as choices
+    from .imitator import let_move
+
+    body = body or scene.understudy.body
+    if body is None:
+        raise ValueError("There is no body: fit a photo or import a motion first")
+    body = mesh_of(body)
+    let_move(scene, body)
+    camera = camera or scene.understudy.camera or scene.camera
+    if camera is None:
+        raise ValueError("There is no camera: import one, or add one to the scene")
+    start, end, step = frames or (scene.frame_start, scene.frame_end, scene.frame_step)
+    description = gather.described(choices.methods(), method)
+    needed = gather.inputs(description, scene, body, inputs)
+    source, channels = gather.conditions(description, scene, body)
+    if REFERENCE not in needed and wants_reference(description):
+        needed[REFERENCE] = reference_frame(scene, body, camera, start, size)
+    what = {"body": body, "camera": camera, "source": source, "channels": channels}
+    return start_job(scene, method, "frames", needed, frames=FrameRange(start, end, step), **what, **rest)
+
+
+def _clip_job(
+    scene: bpy.types.Scene,
+    method: str,
+    frames: tuple[int, int, int] | None,
+    size: tuple[int, int],
+    inputs: dict[str, NDArray],
+    rest: dict[str, Any],
+    driving: bpy.types.Strip | str | Path,
+) -> Job:
+    """A take that a clip drives. Its reference is the clip's first picture, whichever frames are made."""
+    from . import settings as choices
+
+    description = gather.described(choices.methods(), method)
+    clip = clips.clip_of(driving, frames[0] if frames else scene.frame_start, description, size)
+    first, last = clips.span(clip)
+    start, end, step = frames or (first, last, 1)
+    if start < first or end > last:
+        raise ValueError(f"The clip has the frames {first} to {last}: choose some of them")
+    needed = gather.inputs(description, scene, None, inputs)
+    if REFERENCE not in needed and wants_reference(description):
+        needed[REFERENCE] = clips.picture(clip, first)
+    what = {"driving": clip, "source": "clip", "channels": (Channel.RGBA.value,)}
+    return start_job(scene, method, "frames", needed, frames=FrameRange(start, end, step), **what, **rest)
+
+
+def _chosen_strip(scene: bpy.types.Scene) -> bpy.types.Strip:
+    """The strip that the scene's settings name, in the sequencer that the artist sees."""
+    name = scene.understudy.driving_strip
+    if not name:
+        raise ValueError("Choose the strip whose pictures move the photo")
+    editor = sequencer_scene(bpy.context).sequence_editor or scene.sequence_editor
+    strip = editor.strips_all.get(name) if editor else None
+    if strip is None:
+        raise ValueError(f'There is no strip "{name}" in the sequencer: choose another to move the photo')
+    return strip
 
 
 def _require_ours(job: Job) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import bpy
 from numpy.typing import NDArray
 
+from ..link.driving import source_of
 from ..link.jobs import Job
 from ..link.session import current
 from ..link.shots import stands_for
@@ -79,7 +80,8 @@ def render_again(
     """Makes another take of a shot, from the scene as it is now. The given take stays as it was.
 
     Args:
-        take: what is made again; its body, camera and frames count, all else is as the scene says now.
+        take: what is made again; its body and camera, or its clip, and its frames count, all else is as the scene says
+            now.
         frames: numbers of the frames that are made again; the others are taken over. Default: all.
         changed: make only those that differ from the take's: because the body, the camera, the texture or a setting is
             another now. What has not changed is taken over.
@@ -97,6 +99,7 @@ def render_again(
     if record.role != "frames":
         raise ValueError(f"{record.title} is no take: it has no frames")
     scene, body, camera = _scene_of(take)
+    clip = record.driving
     chosen = None
     if frames is not None:
         chosen = frozenset(frames) & set(take.numbers)
@@ -110,6 +113,7 @@ def render_again(
         method=method,
         body=body,
         camera=camera,
+        driving=source_of(clip) if clip else "",
         frames=(shot.start, shot.end, shot.step),
         # frames of two sizes do not go into one take
         size=record.spec.size if chosen is not None else None,
@@ -137,7 +141,7 @@ def selected_frames(take: Job) -> list[int]:
 
 def redo(take: Job) -> bpy.types.Scene:
     """Puts the settings of a take back into its scene, ready to be changed and rendered: method and its settings, seed,
-    size, frames, body and camera. Returns the scene.
+    size, frames, body and camera, or the strip that drove it. Returns the scene.
 
     Raises:
         ValueError: scene, body or camera were deleted, or the backend has the method no more.
@@ -153,19 +157,27 @@ def redo(take: Job) -> bpy.types.Scene:
     settings, spec = scene.understudy, record.spec
     settings.seed = spec.seed
     settings.width, settings.height = spec.size
+    if record.driving is not None:  # the clip has its own frames
+        settings.driving, settings.driving_strip = "STRIP", record.driving.strip
+        return scene
+    assert body is not None
+    settings.driving = "BODY"
     settings.body, settings.camera = mesh_of(body), camera
     scene.frame_start, scene.frame_end, scene.frame_step = spec.frames.start, spec.frames.end, spec.frames.step
     return scene
 
 
-def _scene_of(take: Job) -> tuple[bpy.types.Scene, bpy.types.Object, bpy.types.Object]:
+def _scene_of(take: Job) -> tuple[bpy.types.Scene, bpy.types.Object | None, bpy.types.Object | None]:
+    """Scene, body and camera of a take; without the latter two where a clip drives it."""
     record = take.record
     scene = record.scene.find()
     body = record.body.find() if record.body else None
     camera = record.camera.find() if record.camera else None
-    for thing, what in ((scene, "scene"), (body, "body"), (camera, "camera")):
+    needed = ((scene, "scene"),) if record.driving else ((scene, "scene"), (body, "body"), (camera, "camera"))
+    for thing, what in needed:
         if thing is None:
             raise ValueError(f"The {what} of {record.title} was deleted: undo that, or render a new take")
     assert isinstance(scene, bpy.types.Scene)
-    assert isinstance(body, bpy.types.Object) and isinstance(camera, bpy.types.Object)
+    assert body is None or isinstance(body, bpy.types.Object)
+    assert camera is None or isinstance(camera, bpy.types.Object)
     return scene, body, camera

@@ -30,6 +30,9 @@ class UNDERSTUDY_OT_render(Reporting, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
+        if api.driven_by_strip(context.scene):
+            chosen = bool(context.scene.understudy.driving_strip)
+            return not_now(cls, chosen, "Choose the strip whose pictures move the photo") and online(cls)
         return (
             not_now(cls, context.scene.understudy.body is not None, "Fit a photo or import a motion first")
             and not_now(

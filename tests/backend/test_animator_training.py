@@ -101,7 +101,7 @@ def trained(data: Path) -> Path:
 def test_a_short_training_learns_people_and_poses(data: Path, trained: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (trained / "stage1" / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
-    assert np.mean(losses[-3:]) < 0.45 * losses[0], losses  # 0.28 measured
+    assert np.mean(losses[-3:]) < 0.45 * losses[0], losses  # 0.31 measured
     parts, clips, errors = load_animator(trained / "second", "animate_anyone"), clips_of([data], "train"), []
     everything = np.arange(FRAMES)
     for number in range(len(clips)):
@@ -116,8 +116,7 @@ def test_a_short_training_learns_people_and_poses(data: Path, trained: Path, tmp
                 truth = pictures[place].astype(float)
                 errors.append([((image - truth) ** 2).mean() for image in (result, pictures[0])])
     made, copied = (-10 * np.log10(np.mean(e) / 255**2) for e in np.transpose(errors))
-    print(made, copied, losses)
-    assert made > copied + 2, (made, copied)
+    assert made > copied + 2, (made, copied)  # 24.7 and 21.5 dB measured
 
 
 def test_stage_2_changes_temporal_layers_alone(trained: Path) -> None:

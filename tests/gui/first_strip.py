@@ -90,8 +90,6 @@ def steps(driver: Driver) -> Steps:
     yield 2.0
     next(region for region in view.regions if region.type == "UI").active_panel_category = "Understudy"
     yield 2.0
-    yield from driver.press("understudy.show_in_sequencer", view)
-    yield 1.0
     scene.sequence_editor.active_strip = scene.sequence_editor.strips[0]
     with bpy.context.temp_override(area=view, region=next(r for r in view.regions if r.type == "WINDOW")):
         bpy.ops.sequencer.view_all()

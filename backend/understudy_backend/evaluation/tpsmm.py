@@ -69,7 +69,7 @@ def clip_scores(results: Sequence[Picture], truths: Sequence[Picture], tools: To
         found = np.stack([tools.landmarks(image) for image in results])
         known, seen = np.isfinite(wanted[..., 0]), np.isfinite(found[..., 0])
         apart = (found - wanted)[known & seen]
-        scores["akd"] = np.sqrt(np.square(apart).sum(1))
+        scores["akd"] = np.asarray(np.sqrt(np.square(apart).sum(1)), np.float64)
         scores["akd_axis"] = np.asarray(np.abs(apart).mean(1), np.float64)
         scores["mkr"] = (~seen[known]).astype(np.float64)
     if tools.identity is not None:
