@@ -201,6 +201,8 @@ def _things(take: Job) -> tuple[Scene, Object, Object]:
     record = take.record
     if record.role != "frames":
         raise ValueError(f"{record.title} is no take: it has no frames")
+    if record.driving is not None:
+        raise ValueError(f"{record.title} was driven by a clip, not by the scene: lay its strip over others instead")
     scene = record.scene.find()
     body = record.body.find() if record.body else None
     camera = record.camera.find() if record.camera else None

@@ -16,6 +16,7 @@ from understudy_shared.protocol.security import is_private
 
 from .. import preferences
 from ..api import settings as api_settings
+from ..api.takes import driven_by_strip
 from ..link.local_backend import BackendState
 from ..link.session import Session
 from ..preferences import Known
@@ -153,6 +154,10 @@ def _render(scene: bpy.types.Scene, session: Session) -> Iterator[Obstacle]:
     needs = {need.name for need in description.needs if not need.optional} if description else {"photo", "texture"}
     if needs & {"photo", "photo_mask", "texture"}:
         yield from _imitator(scene, session, needs)
+    if driven_by_strip(scene):
+        if not settings.driving_strip:
+            yield Obstacle("Choose the strip whose pictures move the photo")
+        return
     if settings.body is None:
         yield Obstacle("There is no body to move", "understudy.import_motion")
         return  # a camera move is made around the body

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import bpy
 
+from ..api import settings as choices
+from ..api.takes import driven_by_strip
+from ..link.driving import takes_clip
 from ..link.session import current
 from .drawing import obstacles, primary
 from .readiness import readiness
@@ -19,9 +22,14 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     pair.prop(settings, "width")
     pair.prop(settings, "height")
     pair = column.column(align=True)
+    pair.enabled = not driven_by_strip(scene)  # a strip brings its own
     pair.prop(scene, "frame_start", text="First Frame")
     pair.prop(scene, "frame_end", text="Last")
     column.prop(settings, "seed")
+    if takes_clip(choices.described(choices.chosen_method(scene))):
+        column.row().prop(settings, "driving", expand=True)
+        if settings.driving == "STRIP":
+            column.prop(settings, "driving_strip")
     found = readiness(scene, current())
     obstacles(layout, context, found)
     row = layout.column()

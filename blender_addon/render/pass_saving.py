@@ -241,6 +241,8 @@ def _things(job: Job) -> tuple[bpy.types.Scene, bpy.types.Object, bpy.types.Obje
     camera = record.camera.find() if record.camera else None
     for thing, what in ((scene, "scene"), (body, "body"), (camera, "camera")):
         if thing is None:
+            if record.driving is not None:
+                raise ValueError(f"{record.title} was driven by a clip: the scene has no passes of it")
             raise ValueError(f"The {what} of {record.title} was deleted: undo that, or render a new take")
     assert isinstance(scene, bpy.types.Scene) and isinstance(body, bpy.types.Object)
     assert isinstance(camera, bpy.types.Object)

@@ -133,7 +133,9 @@ WORDS = {
     "First Frame": "Erstes Bild",
     "Frame Range": "Bildbereich",
     "Height": "Höhe",
+    "Choose the strip whose pictures move the photo": "Den Streifen wählen, dessen Bilder das Foto bewegen",
     "Compositing": "Compositing",
+    "Driven By": "Bewegt von",
     "Render a person first, or select a strip that Understudy has made": (
         "Zuerst eine Person rendern oder einen Streifen auswählen, den Understudy gemacht hat"
     ),

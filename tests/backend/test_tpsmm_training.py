@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,7 +148,7 @@ def test_pixels_compare_colours_and_edges():
     image = torch.rand(1, 3, SIDE, SIDE)
     assert loss(image, image) == 0
     other = image.clone().requires_grad_()
-    worse = [float(loss(other * (1 - share), image)) for share in (0.1, 0.3)]
+    worse = [float(loss(other.detach() * (1 - share), image)) for share in (0.1, 0.3)]
     assert 0 < worse[0] < worse[1]
 
 
@@ -234,7 +235,7 @@ def test_a_run_follows_its_schedule_and_leaves_pictures(unbroken: Path):
     assert any(name.endswith("running_mean") and value.abs().sum() > 0 for name, value in state.items())
     picture = cv2.imread(str(unbroken / "train" / "grids" / "step-00000012.png"))
     assert picture is not None and picture.shape == (2 * (SIDE + 2), 4 * (SIDE + 2), 3) and picture.std() > 5
-    assert {"l1", "l1_copy"} <= lines[-1].keys()
+    assert {"l1", "l1_moved", "l1_copy"} <= lines[-1].keys()
     assert list((unbroken / "train" / "tensorboard").glob("events*"))
 
 
@@ -265,20 +266,25 @@ def test_gradients_are_limited_network_by_network(root: Path, monkeypatch: pytes
 
 
 def test_it_learns_to_move_people(root: Path):
-    """The bar: less than two thirds of the error of the source as it is, on the clips that it learns."""
-    quick = Schedule(epochs=10, repeats=STEPS // 10, batch=4, learning_rate=3e-3, milestones=(7, 9), save_every=10_000,
+    """The bar, on the clips that it learns, from the waist up: less than two thirds of the error of the source as it is;
+    and not by painting alone, for what the flow brings is nearer to the truth, too."""
+    close = root / "close"
+    command.main(["made", "--data", str(close), "--people", "2", "--clips", "2", "--frames", "10", "--size", str(SIDE),
+                  "--fill", "1.8"])  # fmt: skip
+    shutil.rmtree(close / "test")  # two people do not teach how others move
+    quick = Schedule(epochs=10, repeats=STEPS // 10, batch=4, learning_rate=2e-3, milestones=(8,), save_every=10_000,
                      log_every=50, validation_samples=16)  # fmt: skip
     setting = dataclasses.replace(
         TINY, networks=NETWORKS, by_identity=False, background_from=None, dropout=Dropout(0, 0.2, until=1), train=quick,
         augmentation=PLAIN,
     )  # fmt: skip
     write_setting(setting, root / "learns.json")
-    (root / "known").mkdir()
-    (root / "known" / "train").symlink_to(root / "data" / "train")
-    command.main(["train", "--data", str(root / "known"), "--out", str(root / "learns"), "--config",
-                  str(root / "learns.json"), "--threads", "1", "--cpu"])  # fmt: skip
+    command.main(["train", "--data", str(close), "--out", str(root / "learns"), "--config", str(root / "learns.json"),
+                  "--threads", "1", "--cpu"])  # fmt: skip
     lines = [json.loads(x) for x in (root / "learns" / "train" / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["l1"] < 0.67 * lines[-1]["l1_copy"], lines[-1]
+    figures = lines[-1]
+    assert figures["l1"] < 0.67 * figures["l1_copy"], figures
+    assert figures["l1_moved"] < 0.95 * figures["l1_copy"], figures
 
 
 STEPS = 200
@@ -359,8 +365,6 @@ def test_bad_use_is_one_line(
 
 
 def test_a_damaged_checkpoint_is_one_line(root: Path, unbroken: Path, capsys: pytest.CaptureFixture[str]):
-    import shutil
-
     shutil.copytree(unbroken / "train", root / "damaged" / "train")
     newest = checkpoints(root / "damaged" / "train" / "checkpoints")[-1]
     newest.write_bytes(newest.read_bytes()[:1000])

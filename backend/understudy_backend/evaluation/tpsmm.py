@@ -74,7 +74,9 @@ def clip_scores(results: Sequence[Picture], truths: Sequence[Picture], tools: To
         scores["mkr"] = (~seen[known]).astype(np.float64)
     if tools.identity is not None:
         features = [(tools.identity(a), tools.identity(b)) for a, b in pairs]
-        scores["aed"] = np.array([np.linalg.norm(a - b) for a, b in features if a is not None and b is not None])
+        scores["aed"] = np.array(
+            [np.linalg.norm(a - b) for a, b in features if a is not None and b is not None], np.float64
+        )
     return scores
 
 

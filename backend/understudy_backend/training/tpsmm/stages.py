@@ -144,17 +144,19 @@ def reconstruction(setting: Setting, model: TPSMM, comparison: nn.Module, clips:
 
 
 def reconstructed(model: TPSMM, clips: Clips, schedule: Schedule, device: torch.device) -> Report:
-    """Mean absolute error of reconstruction, and of the source as it is; source, driving, moved and finished frames."""
+    """Mean absolute error of reconstruction, of the source moved by the flow alone, and of the source as it is; the
+    pictures are source, driving, moved, result."""
     source, driving = clips.spread(schedule.validation_samples)
     moved, made = [], []
     for a, b in zip(source.split(8), driving.split(8), strict=True):
         frame = model.reconstruct(a.to(device), b.to(device))
         moved.append(frame.warped_source.float().cpu())
         made.append(frame.prediction.float().cpu())
-    results = torch.cat(made)
-    figures = {"l1": float((results - driving).abs().mean()), "l1_copy": float((source - driving).abs().mean())}
+    results, warped = torch.cat(made), torch.cat(moved)
+    images = {"l1": results, "l1_moved": warped, "l1_copy": source}
+    figures = {name: float((image - driving).abs().mean()) for name, image in images.items()}
     few = slice(schedule.validation_pictures)
-    return Report(figures, grid([source[few], driving[few], torch.cat(moved)[few], results[few]]))
+    return Report(figures, grid([source[few], driving[few], warped[few], results[few]]))
 
 
 def disentangling(setting: Setting, model: TPSMM, clips: Clips, others: Clips) -> Task:
