@@ -266,7 +266,7 @@ def test_gradients_are_limited_network_by_network(root: Path, monkeypatch: pytes
 
 
 def test_it_learns_to_move_people(root: Path):
-    """The bar, on the clips that it learns, from the waist up: less than two thirds of the error of the source as it is;
+    """The bar, on clips that it learns, from the waist up: less than two thirds of the error of the source as it is;
     and not by painting alone, for what the flow brings is nearer to the truth, too."""
     close = root / "close"
     command.main(["made", "--data", str(close), "--people", "2", "--clips", "2", "--frames", "10", "--size", str(SIDE),
