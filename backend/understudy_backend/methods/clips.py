@@ -153,7 +153,7 @@ def framed_photo(inputs: Mapping[str, NDArray], params: ClipParams, size: tuple[
                 fix="Fit the photo first, or keep the photo's background.",
             )
         share = mask[..., None].astype(np.float32) / 255
-        rgb = (rgb * share + np.float32(GREEN) * (1 - share) + 0.5).astype(np.uint8)
+        rgb = (rgb * share + np.array(GREEN, np.float32) * (1 - share) + 0.5).astype(np.uint8)
     return rgb if params.framing == "whole" else _around(rgb, mask, size, params.background)
 
 
