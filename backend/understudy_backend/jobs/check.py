@@ -86,7 +86,7 @@ def check_conditions(spec: JobSpec, arrays: Mapping[str, NDArray], *, any_size: 
             fix = f"send {' or '.join(DTYPES[channel])}"
             raise Refused("bad_frame", f"the channel {name} cannot be {array.dtype.name}", fix)
         if channel in _PIXEL:
-            own = any_size and array.ndim >= 2 and 0 < array.size and max(array.shape[:2]) <= MAX_SIDE
+            own = any_size and array.ndim >= 2 and array.size > 0 and max(array.shape[:2]) <= MAX_SIDE
             expected = (*(array.shape[:2] if own else (height, width)), *_PIXEL[channel])
         else:
             expected = _MATRIX.get(channel, (len(array) if array.ndim else 0, 3))

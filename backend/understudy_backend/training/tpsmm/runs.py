@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 
 from understudy_backend.models.tpsmm.config import TPSMMConfig
 from understudy_backend.models.tpsmm.model import TPSMM
@@ -50,8 +51,8 @@ def train_networks(
     model = TPSMM(setting.networks, background=setting.background_from is not None, avd=False)
     if earlier is not None:
         _take_over(model, load_tpsmm(earlier, training=True), earlier)
-    clips, others = _clips(data, out, setting.networks, megabytes)
     accelerator = start(setting.train, folder, cpu=cpu)
+    clips, others = _clips(data, out, setting.networks, megabytes, accelerator)
     if accelerator.is_main_process:
         write_setting(setting, folder / SETTING_FILE)
     train(reconstruction(setting, model, compare, clips, others), setting.train, folder, accelerator)
@@ -67,8 +68,8 @@ def train_avd(setting: Setting, data: Path, out: Path, weights: Path | None, *, 
     model, folder = networks_of(out, weights), out / "avd"
     torch.manual_seed(setting.avd.seed)
     model.avd_network = TPSMM(model.config, background=False).avd_network
-    clips, others = _clips(data, out, model.config, megabytes)
     accelerator = start(setting.avd, folder, cpu=cpu)
+    clips, others = _clips(data, out, model.config, megabytes, accelerator)
     if accelerator.is_main_process:
         write_setting(setting, folder / SETTING_FILE)
     train(disentangling(setting, model, clips, others), setting.avd, folder, accelerator)
@@ -123,17 +124,18 @@ def export(out: Path, to: Path, weights: Path | None, *, compact: bool = False) 
     return ", ".join(name for name, _ in model.named_children())
 
 
-def _clips(data: Path, out: Path, config: TPSMMConfig, megabytes: float) -> tuple[Clips, Clips]:
+def _clips(
+    data: Path, out: Path, config: TPSMMConfig, megabytes: float, accelerator: Accelerator
+) -> tuple[Clips, Clips]:
     """The clips of both splits; those of training serve validation as well where there are no others."""
     made = []
     for split in ("train", "test"):
         if split == "test" and not (data / split).is_dir():
-            print(f"{data} has no {split}: validation shows clips of training", flush=True)
+            accelerator.print(f"{data} has no {split}: validation shows clips of training", flush=True)
             continue
-        found = find_clips(data / split, out / f"{split}-{INDEX}")
-        print(found.said(), flush=True)
-        for problem in found.problems:
-            print(f"  {problem}", flush=True)
+        with accelerator.main_process_first():  # the others then find its index
+            found = find_clips(data / split, out / f"{split}-{INDEX}")
+        accelerator.print("\n  ".join([found.said(), *found.problems]), flush=True)
         made.append(Clips.of(found, config.image_size, megabytes))
     return made[0], made[-1]
 
