@@ -19,7 +19,7 @@ LATENT = 0.5
 """Weight of the loss on latents at the other steps, beside that of pictures at the last one."""
 EDGES = 0.5
 """Weight of differences between neighbouring pixels, beside that of colour."""
-SILHOUETTE = 0.5
+SILHOUETTE = 1.0
 """Weight of silhouettes, beside that of colour."""
 
 

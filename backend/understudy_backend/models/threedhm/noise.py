@@ -32,8 +32,8 @@ class SurfaceNoise:
         seed: of the noise.
         channels: of a latent.
         cell: pixels per latent cell and side.
-        texels: side of the noise's texture, a power of two; a texel should cover two or three pixels. Finer
-            ones lose the surface sooner when it moves by less than a cell, coarser ones are no longer white in a frame.
+        texels: side of the noise's texture; a texel should cover about three pixels. Finer ones lose the surface sooner
+            when it moves by less than a cell, coarser ones are no longer white in a frame.
     """
 
     def __init__(self, seed: int, channels: int, cell: int, texels: int) -> None:

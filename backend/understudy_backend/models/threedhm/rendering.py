@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +31,8 @@ BATCH = 4
 differs in its last bits: so a frame never depends on how many came with it."""
 TONE_NEEDS = 0.05
 """Share of the neighbourhood that must show the person before the frame's tone counts fully."""
+TEXELS = 3 / 8
+"""Of the noise on the surface, per pixel along the window's longer side."""
 SURENESS = 3.0
 """Contrast of the frame's alpha around the body: below a third is nothing, above two thirds is the person."""
 
@@ -88,7 +89,7 @@ class FrameRenderer:
         self._fixed = None if noise == "independent" else seeded_noise(seed, self._shape)
         self._surface: SurfaceNoise | None = None
         if noise == "surface":
-            texels = 1 << round(math.log2(max(self._window))) - 1
+            texels = round(TEXELS * max(self._window))
             self._surface = SurfaceNoise(seed, self._shape[1], size_multiple(model.vae), texels)
 
     @torch.no_grad()
