@@ -19,7 +19,7 @@ from ..render import pass_files, scene_light
 from ..render.choose import lights, occluders
 from ..render.conditions import frame_geometry
 from ..render.pass_desk import PassDesk
-from ..render.pass_saving import FileFormat, PassSaving, file_number
+from ..render.pass_saving import FileFormat, PassSaving, file_number, subjects
 from ..scene import compositor, compositor_body
 from ..scene.body_parts import is_body, mesh_of
 from ..scene.camera import picture_size, read_camera
@@ -203,14 +203,7 @@ def _things(take: Job) -> tuple[Scene, Object, Object]:
         raise ValueError(f"{record.title} is no take: it has no frames")
     if record.driving is not None:
         raise ValueError(f"{record.title} was driven by a clip, not by the scene: lay its strip over others instead")
-    scene = record.scene.find()
-    body = record.body.find() if record.body else None
-    camera = record.camera.find() if record.camera else None
-    for thing, what in ((scene, "scene"), (body, "body"), (camera, "camera")):
-        if thing is None:
-            raise ValueError(f"The {what} of {record.title} was deleted: undo that, or render a new take")
-    assert isinstance(scene, Scene) and isinstance(body, Object) and isinstance(camera, Object)
-    return scene, body, camera
+    return subjects(take)
 
 
 def _bodies(shot: str) -> list[Object]:

@@ -168,7 +168,7 @@ class PassSaving:
         print_of_frame = pass_files.fingerprint(job.file_of(number))
         if not print_of_frame:
             self.missing.add(number)
-        scene, body, camera = _things(job)
+        scene, body, camera = subjects(job)
         pose = _pose(scene, body, camera, number, job.spec.size)
         wanted = self.passes
         if self.file_format == "EXR":
@@ -234,7 +234,12 @@ class PassSaving:
         return made
 
 
-def _things(job: Job) -> tuple[bpy.types.Scene, bpy.types.Object, bpy.types.Object]:
+def subjects(job: Job) -> tuple[bpy.types.Scene, bpy.types.Object, bpy.types.Object]:
+    """Scene, body and camera of a take.
+
+    Raises:
+        ValueError: one of them was deleted, or a clip drove the take.
+    """
     record = job.record
     scene = record.scene.find()
     body = record.body.find() if record.body else None

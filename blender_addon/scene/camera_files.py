@@ -22,6 +22,7 @@ from understudy_shared.camera import OPENGL_TO_OPENCV, CameraTrajectory, Doubles
 
 from . import alembic_camera, compat
 from .camera import import_camera, read_camera
+from .import_aside import for_now_only, import_scene
 
 _NAME = ".understudy file"
 
@@ -69,7 +70,7 @@ def load(
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path.name} does not exist in {path.parent}")
-    with _scene_aside(_frame_rate(path) or fps if kind == "usd" else fps) as aside, _only_for_now():
+    with for_now_only(), import_scene(_frame_rate(path) or fps if kind == "usd" else fps) as aside:
         _import(path, kind, aside)
         cameras = [obj for obj in aside.objects if obj.type == "CAMERA" and obj.data.type == "PERSP"]
         names = [re.sub(r"\.\d{3,}$", "", obj.name) for obj in cameras]  # .001: the artist's file has that name too
@@ -103,7 +104,7 @@ def save(path: Path | str, kind: str, trajectory: CameraTrajectory, start_frame:
     if np.abs(k[:, 0, 0] / k[:, 1, 1] - 1).max() > 1e-6:
         raise ValueError("Alembic, USD and FBX hold no oblong pixels: set the scene's pixel aspect to 1")
     path = Path(path)
-    with _name_free(name), _scene_aside(trajectory.fps) as aside, _only_for_now():
+    with _name_free(name), for_now_only(), import_scene(trajectory.fps) as aside:
         camera = import_camera(aside, trajectory, start_frame, name, sensor_fit="HORIZONTAL")
         # the film has the shape of the picture: then every program, however it fits film to pictures, sees the same
         camera.data.sensor_height = camera.data.sensor_width * trajectory.height / trajectory.width
@@ -238,21 +239,6 @@ def _frame_rate(path: Path) -> float | None:
 
 
 @contextmanager
-def _scene_aside(fps: float) -> Iterator[Scene]:
-    aside = bpy.data.scenes.new(_NAME)
-    try:
-        _set_rate(aside, fps)
-        yield aside
-    finally:
-        bpy.data.scenes.remove(aside)
-
-
-def _set_rate(aside: Scene, fps: float) -> None:
-    aside.render.fps = max(1, round(fps))
-    aside.render.fps_base = aside.render.fps / fps
-
-
-@contextmanager
 def _name_free(name: str) -> Iterator[None]:
     """Lends the name of the artist's camera to the one that is written, which would be called .001 otherwise."""
     holders = [block for each in (bpy.data.objects, bpy.data.cameras) if (block := each.get((name, None))) is not None]
@@ -263,18 +249,3 @@ def _name_free(name: str) -> Iterator[None]:
     finally:
         for block in holders:
             block.name = name
-
-
-@contextmanager
-def _only_for_now() -> Iterator[None]:
-    """Removes every datablock that was made inside, so that nothing of the file stays behind unseen."""
-    before = {block.session_uid for block in _blocks()}
-    try:
-        yield
-    finally:
-        bpy.data.batch_remove([b for b in _blocks() if b.session_uid not in before and not isinstance(b, Scene)])
-
-
-def _blocks() -> list[bpy.types.ID]:
-    lists = [getattr(bpy.data, p.identifier) for p in bpy.data.bl_rna.properties if p.type == "COLLECTION"]
-    return [block for each in lists for block in each if isinstance(block, bpy.types.ID)]

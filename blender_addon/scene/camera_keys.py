@@ -13,10 +13,10 @@ import numpy as np
 from bpy.types import Action, Camera, Object
 from mathutils import Quaternion
 from numpy.typing import NDArray
-from understudy_shared.rotations import quaternion_from_matrix, sign_continuous, slerp
+from understudy_shared.rotations import quaternion_from_matrix, sign_continuous
 
 from . import compat
-from .keys import write_keys
+from .keys import along_arcs, write_keys
 
 ARC_TOLERANCE = 5e-4
 """Radians; half of what we promise, so that Blender's single precision has room."""
@@ -39,7 +39,9 @@ def key_poses(
     camera.location, camera.rotation_quaternion = poses[0, :3, 3], Quaternion(turns[0])
     if len(times) < 2:
         return
-    turn_times, turns = (times, turns) if stepped else _along_arcs(times, turns)
+    turn_times = times
+    if not stepped:
+        turn_times, turns, _ = along_arcs(times, turns, ARC_TOLERANCE)
     bag = compat.channels(camera, action)
     write_keys(bag, "location", times, poses[:, :3, 3], "Location")
     write_keys(bag, "rotation_quaternion", turn_times, turns, "Rotation")
@@ -62,27 +64,3 @@ def drop_if_empty(action: Action) -> None:
     """Removes an action in which nothing was keyed."""
     if not action.slots:
         bpy.data.actions.remove(action)
-
-
-def _along_arcs(
-    times: NDArray[np.float64], turns: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Adds keys on the arcs between sign-continuous quaternions (T, 4) that a straight line would leave too far."""
-    halves = np.arccos(np.clip(np.abs((turns[1:] * turns[:-1]).sum(-1)), 0, 1))
-    pieces = np.maximum(1, np.ceil(halves / _LONGEST).astype(int))
-    if (pieces == 1).all():
-        return times, turns
-    out_times, out_turns = [times[:1]], [turns[:1]]
-    for i, count in enumerate(pieces):
-        fractions = np.arange(1, count + 1) / count
-        out_times.append(times[i] + fractions * (times[i + 1] - times[i]))
-        out_turns.append(slerp(turns[i], turns[i + 1], fractions))
-    return np.concatenate(out_times), sign_continuous(np.concatenate(out_turns))
-
-
-_LONGEST = (ARC_TOLERANCE * 18 * np.sqrt(3)) ** (1 / 3)
-"""Half the rotation between two keys at which a straight line stays within `ARC_TOLERANCE` of the arc.
-
-A straight line between quaternions an angle w apart (half the rotation's) leaves the arc by at most w^3 / (18 sqrt 3)
-in rotation to leading order: it runs ahead in one half and behind in the other.
-"""

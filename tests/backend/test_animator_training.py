@@ -36,7 +36,7 @@ from understudy_backend.training.animator import people_clips, video_clips
 from understudy_backend.training.animator.__main__ import main
 from understudy_backend.training.animator.batches import batch_of, clip_frames, over, random_part, single_frame
 from understudy_backend.training.animator.run import clips_of
-from understudy_backend.training.animator.settings import SETTINGS, AnimatorSetting, write_setting
+from understudy_backend.training.animator.settings import SETTINGS, AnimatorSetting
 from understudy_backend.training.animator.start import Sources, add_time, begin, build_guider
 from understudy_backend.training.animator.trainee import Trainee, choose_trained, trained_parameters
 from understudy_backend.training.checkpoints import TrainingError, checkpoints
@@ -46,6 +46,7 @@ from understudy_backend.training.people import render
 from understudy_backend.training.people.person import generator, random_person
 from understudy_backend.training.people.poses import standing
 from understudy_backend.training.people.stage import DressedPerson
+from understudy_backend.training.setting_files import write_setting
 from understudy_backend.training.video.clip import find_clips
 from understudy_backend.training.video.track import from_estimates
 from understudy_backend.weights.animate_anyone import load_animator

@@ -23,6 +23,7 @@ from understudy_backend.models.tpsmm.model import TPSMM
 from understudy_backend.models.tpsmm.vgg import VGG19
 from understudy_backend.training.checkpoints import TrainingError, checkpoints
 from understudy_backend.training.configs import explanations
+from understudy_backend.training.setting_files import write_setting
 from understudy_backend.training.tpsmm import __main__ as command
 from understudy_backend.training.tpsmm.clips import Frames, find_clips
 from understudy_backend.training.tpsmm.perceptual import PixelLoss, load_vgg
@@ -34,7 +35,6 @@ from understudy_backend.training.tpsmm.settings import (
     Schedule,
     Setting,
     read_setting,
-    write_setting,
 )
 from understudy_backend.training.tpsmm.stages import Reconstruction
 from understudy_backend.weights.tpsmm import load_tpsmm, save_tpsmm

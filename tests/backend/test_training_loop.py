@@ -19,8 +19,9 @@ from understudy_backend.training import draws, stage1, threedhm
 from understudy_backend.training.arrays import Samples
 from understudy_backend.training.bases import base_of
 from understudy_backend.training.checkpoints import TrainingError, checkpoints
-from understudy_backend.training.configs import SETTINGS, Setting, Training, explanations, read_setting, write_setting
+from understudy_backend.training.configs import SETTINGS, Setting, Training, explanations, read_setting
 from understudy_backend.training.loop import learning_rate, start
+from understudy_backend.training.setting_files import write_setting
 from understudy_backend.weights.threedhm import load_render
 
 pytestmark = pytest.mark.timeout(600)  # on a busy machine

@@ -13,7 +13,8 @@ from understudy_backend.models.threedhm.infilling import generate, shrink
 from understudy_backend.models.threedhm.latents import compose, decode, decompose, encode
 from understudy_backend.models.threedhm.networks import NetworkConfig
 from understudy_backend.training import dataset, threedhm
-from understudy_backend.training.configs import Setting, Training, write_setting
+from understudy_backend.training.configs import Setting, Training
+from understudy_backend.training.setting_files import write_setting
 from understudy_backend.weights.threedhm import load_infill, load_render
 
 pytestmark = pytest.mark.timeout(1200)  # on a busy machine

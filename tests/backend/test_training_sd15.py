@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from understudy_backend.training.configs import SD15_SETTING, write_setting
+from understudy_backend.training.configs import SD15_SETTING
+from understudy_backend.training.setting_files import write_setting
 from understudy_backend.weights.threedhm import load_infill, load_render, save_prompt
 
 COUNT, DATA_SIDE, SIDE = 4, 32, 64

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class State:
         """Writes a checkpoint, whole or not at all, and removes all but the last `keep`.
 
         Raises:
-            TrainingError: the disk is full or the folder cannot be written.
+            TrainingError: weights that are not finite, a full disk, or a folder that cannot be written.
         """
         tensors = {f"{NOW}/{n}": p.detach() for n, p in self.now.items()}
         tensors |= {f"{MEAN}/{n}": v for n, v in self.mean.items()}
@@ -61,29 +61,7 @@ class State:
             moments = self.optimiser.state.get(p)
             if moments:
                 tensors |= {f"{FIRST}/{name}": moments["exp_avg"], f"{SECOND}/{name}": moments["exp_avg_sq"]}
-        if not all(bool(torch.isfinite(p).all()) for p in self.now.values()):
-            raise TrainingError(
-                f"the weights are no longer finite at step {progress.step}: go on from the last checkpoint with a "
-                "smaller learning rate, or without mixed precision"
-            )
-        meta = {"step": str(progress.step), "spent": str(progress.seconds), "updates": str(progress.updates)}
-        if progress.scale is not None:
-            meta |= {"scale": str(progress.scale), "growth": str(progress.growth)}
-        path = folder / f"step-{progress.step:08d}.safetensors"
-        unfinished = path.with_suffix(".partial")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            # laid out plainly: convolutions in channels-last are refused otherwise
-            save_file({n: t.cpu().contiguous() for n, t in tensors.items()}, unfinished, metadata=meta)
-            with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except (OSError, SafetensorError) as error:
-            unfinished.unlink(missing_ok=True)
-            raise TrainingError(f"the checkpoint {path} cannot be written: {error}") from None
-        for old in checkpoints(folder)[:-keep]:
-            old.unlink(missing_ok=True)
-        return path
+        return write_checkpoint(folder, progress, tensors, self.now.values(), keep)
 
     @torch.no_grad()
     def load(self, path: Path) -> Progress:
@@ -106,6 +84,46 @@ class State:
                 _copy(moments["exp_avg_sq"], file, f"{SECOND}/{name}", names, path)
                 self.optimiser.state[p] = {"step": torch.tensor(float(progress.updates)), **moments}
         return progress
+
+
+def write_checkpoint(
+    folder: Path, progress: Progress, tensors: Mapping[str, Tensor], weights: Iterable[Tensor], keep: int
+) -> Path:
+    """Writes a checkpoint, whole or not at all, and removes all but the last `keep`.
+
+    Args:
+        folder: of the run's checkpoints.
+        progress: that it belongs to.
+        tensors: its content by name.
+        weights: what must be finite in it.
+        keep: how many checkpoints stay.
+
+    Raises:
+        TrainingError: weights that are not finite, a full disk, or a folder that cannot be written.
+    """
+    if not all(bool(torch.isfinite(p).all()) for p in weights):
+        raise TrainingError(
+            f"the weights are no longer finite at step {progress.step}: go on from the last checkpoint with a "
+            "smaller learning rate, or without mixed precision"
+        )
+    meta = {"step": str(progress.step), "spent": str(progress.seconds), "updates": str(progress.updates)}
+    if progress.scale is not None:
+        meta |= {"scale": str(progress.scale), "growth": str(progress.growth)}
+    path = folder / f"step-{progress.step:08d}.safetensors"
+    unfinished = path.with_suffix(".partial")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # laid out plainly: convolutions in channels-last are refused otherwise
+        save_file({n: t.cpu().contiguous() for n, t in tensors.items()}, unfinished, metadata=meta)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except (OSError, SafetensorError) as error:
+        unfinished.unlink(missing_ok=True)
+        raise TrainingError(f"the checkpoint {path} cannot be written: {error}") from None
+    for old in checkpoints(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+    return path
 
 
 def checkpoints(folder: Path) -> list[Path]:

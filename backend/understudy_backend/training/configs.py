@@ -7,12 +7,12 @@ import dataclasses
 import inspect
 import textwrap
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from understudy_backend.models.threedhm.networks import SMALL, NetworkConfig
+from understudy_backend.training import setting_files
 
 Part = Literal["refine", "infill", "render"]
 """What can be trained: the autoencoder's refiner, stage 1, stage 2."""
@@ -134,26 +134,8 @@ SETTINGS = {setting.name: setting for setting in (SMALL_SETTING, SD15_SETTING)}
 
 
 def read_setting(name: str) -> Setting:
-    """A published setting by its name, or a file of one: the `config.json` that every run writes, edited or not.
-
-    Raises:
-        ValueError: neither a setting nor a file of one, in one line.
-    """
-    if name in SETTINGS:
-        return SETTINGS[name]
-    path = Path(name)
-    if not path.is_file():
-        raise ValueError(f"no setting '{name}': give {', '.join(SETTINGS)}, or a JSON file like a run's config.json")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Setting)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"{path} is no setting: {error}") from None
-
-
-def write_setting(setting: Setting, path: Path) -> None:
-    """Writes what `read_setting` reads."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(setting), indent=1) + b"\n")
+    """A setting by its name, or a file of one; see `setting_files.read_setting`."""
+    return setting_files.read_setting(name, SETTINGS, Setting)
 
 
 def with_changes(setting: Setting, part: Part, changes: dict[str, object]) -> Setting:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import psutil
@@ -32,6 +33,14 @@ Modules = Mapping[str, nn.Module]
 Batch = dict[str, Tensor]
 LOADERS = 2
 """Threads that prepare batches while the networks work on others."""
+
+
+class Resumable(Protocol):
+    """The tensors of a run."""
+
+    def load(self, path: Path) -> Progress:
+        """Restores a checkpoint in place."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ def train(
     modules, optimiser = dict(zip(lesson.trained, prepared[:-1], strict=True)), prepared[-1]
     average = EMAModel(parameters.values(), decay=training.ema, foreach=True)
     state = State(parameters, dict(zip(parameters, average.shadow_params, strict=True)), plain)
-    done = _resume(state, out, accelerator)
+    done = resume(state, out, accelerator)
     average.optimization_step = done.step
     log = Log(out, accelerator, done.step)
     began, step, progress, losses = time.monotonic() - done.seconds, done.step, done, []
@@ -191,11 +200,22 @@ def _batches(lesson: Lesson, training: Training, accelerator: Accelerator, first
         begin = (number * accelerator.num_processes + accelerator.process_index) * size
         return lesson.prepare(draws.draw(training.seed, step, range(begin, begin + size), training.batch, lesson.count))
 
+    return ahead(part, range(first, training.steps + 1), training.accumulate)
+
+
+def ahead(part: Callable[[int, int], Batch], steps: range, parts: int) -> Iterator[list[Future[Batch]]]:
+    """The parts of the batches of some steps, prepared in threads a few batches ahead.
+
+    Args:
+        part: makes a part of a batch of a step and the part's number.
+        steps: which.
+        parts: of each batch.
+    """
     waiting: deque[list[Future[Batch]]] = deque()
     with ThreadPoolExecutor(LOADERS) as pool:
         try:
-            for step in range(first, training.steps + 1):
-                waiting.append([pool.submit(part, step, number) for number in range(training.accumulate)])
+            for step in steps:
+                waiting.append([pool.submit(part, step, number) for number in range(parts)])
                 if len(waiting) > LOADERS:
                     yield waiting.popleft()
             yield from waiting
@@ -203,7 +223,8 @@ def _batches(lesson: Lesson, training: Training, accelerator: Accelerator, first
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _resume(state: State, out: Path, accelerator: Accelerator) -> Progress:
+def resume(state: Resumable, out: Path, accelerator: Accelerator) -> Progress:
+    """Goes on from the last checkpoint in `out`, fp16's loss scale included; from the beginning where there is none."""
     found = checkpoints(out / "checkpoints")
     if not found:
         return Progress()

@@ -34,10 +34,10 @@ from understudy_backend.training.configs import (
     explanations,
     read_setting,
     with_changes,
-    write_setting,
 )
 from understudy_backend.training.export import SETTING_FILE, SOURCE_FILE, export
 from understudy_backend.training.loop import Lesson, start, train
+from understudy_backend.training.setting_files import write_setting
 
 PARTS: tuple[Part, ...] = get_args(Part)
 

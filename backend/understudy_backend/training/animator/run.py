@@ -16,7 +16,7 @@ from diffusers.models.unets.unet_motion_model import UNetMotionModel
 from understudy_backend.models.animate_anyone.denoising import noise_schedule
 from understudy_backend.models.animate_anyone.parts import AnimatorParts
 from understudy_backend.training.animator.lessons import NAME, lesson
-from understudy_backend.training.animator.settings import AnimatorSetting, Stage, read_setting, write_setting
+from understudy_backend.training.animator.settings import AnimatorSetting, Stage, read_setting
 from understudy_backend.training.animator.shards import KIND, Clips
 from understudy_backend.training.animator.start import Sources, Start, add_time, begin, keep_sources
 from understudy_backend.training.animator.trainee import choose_trained
@@ -24,6 +24,7 @@ from understudy_backend.training.arrays import DataError, Samples, split_of
 from understudy_backend.training.checkpoints import Progress, TrainingError, checkpoints, load_averages
 from understudy_backend.training.loop import start as start_devices
 from understudy_backend.training.loop import train
+from understudy_backend.training.setting_files import write_setting
 from understudy_backend.weights.animate_anyone import Kind, save_animator
 
 SETTING_FILE = "config.json"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
-import msgspec
-
-from understudy_backend.atomic import write_atomically
 from understudy_backend.models.animate_anyone.denoising import BetaSchedule
 from understudy_backend.models.animate_anyone.networks import PUBLISHED, NetworkConfig
 from understudy_backend.models.animate_anyone.pictures import CELL
+from understudy_backend.training import setting_files
 from understudy_backend.training.configs import Training
 from understudy_backend.weights.animate_anyone import Kind
 
@@ -127,24 +124,5 @@ four pictures, or one clip, at a time on a device."""
 
 
 def read_setting(kind: Kind, name: str) -> AnimatorSetting:
-    """A setting by its name, or a file of one: the `config.json` that every run writes, edited or not.
-
-    Raises:
-        ValueError: neither, in one line.
-    """
-    if name in SETTINGS[kind]:
-        return SETTINGS[kind][name]
-    path = Path(name)
-    if not path.is_file():
-        raise ValueError(f"no setting '{name}': give {', '.join(SETTINGS[kind])}, or a JSON file of one")
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=AnimatorSetting)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise ValueError(f"{path} is no setting: {error}") from None
-
-
-def write_setting(setting: AnimatorSetting, path: Path) -> None:
-    """Writes what `read_setting` reads."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = msgspec.json.format(msgspec.json.encode(setting), indent=1) + b"\n"
-    write_atomically(path, lambda file: file.write(text))
+    """A method's setting by its name, or a file of one; see `setting_files.read_setting`."""
+    return setting_files.read_setting(name, SETTINGS[kind], AnimatorSetting)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from understudy_backend.training import draws
 from understudy_backend.training.checkpoints import Progress, TrainingError, checkpoints
 from understudy_backend.training.draws import Draw
-from understudy_backend.training.loop import LOADERS, Log, Report
+from understudy_backend.training.loop import Log, Report, ahead, resume
 from understudy_backend.training.tpsmm.settings import Schedule
 from understudy_backend.training.tpsmm.state import State
 
@@ -86,7 +85,7 @@ def train(task: Task, schedule: Schedule, out: Path, accelerator: Accelerator) -
     learner, optimiser = accelerator.prepare(task.learner, plain)
     learner.train()
     state = State(task.trained, plain)
-    done = _resume(state, out, accelerator)
+    done = resume(state, out, accelerator)
     log = Log(out, accelerator, done.step)
     began, step, saved = time.monotonic() - done.seconds, done.step, done.step
     losses: dict[str, list[Tensor]] = {}
@@ -133,10 +132,10 @@ def _save(
     seconds: float,
 ) -> None:  # fmt: skip
     if accelerator.is_main_process:
-        progress = Progress(step, seconds)
+        progress = Progress(step, seconds, step)
         if accelerator.scaler is not None:
             scaler = accelerator.scaler.state_dict()
-            progress = Progress(step, seconds, 0, float(scaler["scale"]), int(scaler["_growth_tracker"]))
+            progress = Progress(step, seconds, step, float(scaler["scale"]), int(scaler["_growth_tracker"]))
         state.save(out / "checkpoints", progress, schedule.keep)
         task.learner.eval()
         with torch.no_grad():
@@ -144,18 +143,6 @@ def _save(
         task.learner.train()
         log.report(step, seconds, report)
     accelerator.wait_for_everyone()
-
-
-def _resume(state: State, out: Path, accelerator: Accelerator) -> Progress:
-    found = checkpoints(out / "checkpoints")
-    if not found:
-        return Progress()
-    progress = state.load(found[-1])
-    if accelerator.scaler is not None and progress.scale is not None:
-        scaler = accelerator.scaler.state_dict()
-        accelerator.scaler.load_state_dict({**scaler, "scale": progress.scale, "_growth_tracker": progress.growth})
-    accelerator.print(f"going on from step {progress.step}")
-    return progress
 
 
 def _time_is_up(seconds: float, schedule: Schedule) -> bool:
@@ -177,13 +164,4 @@ def _batches(
         places = range(begin, begin + size)
         return task.prepare(draws.draw(schedule.seed, step, places, schedule.batch, task.count))
 
-    waiting: deque[list[Future[Batch]]] = deque()
-    with ThreadPoolExecutor(LOADERS) as pool:
-        try:
-            for step in range(first, end):
-                waiting.append([pool.submit(part, step, number) for number in range(schedule.accumulate)])
-                if len(waiting) > LOADERS:
-                    yield waiting.popleft()
-            yield from waiting
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    return ahead(part, range(first, end), schedule.accumulate)

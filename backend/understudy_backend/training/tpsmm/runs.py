@@ -10,10 +10,11 @@ from accelerate import Accelerator
 from understudy_backend.models.tpsmm.config import TPSMMConfig
 from understudy_backend.models.tpsmm.model import TPSMM
 from understudy_backend.training.checkpoints import TrainingError, checkpoints
+from understudy_backend.training.setting_files import write_setting
 from understudy_backend.training.tpsmm.clips import INDEX, find_clips
 from understudy_backend.training.tpsmm.loop import start, train
 from understudy_backend.training.tpsmm.perceptual import comparison
-from understudy_backend.training.tpsmm.settings import Setting, read_setting, write_setting
+from understudy_backend.training.tpsmm.settings import Setting, read_setting
 from understudy_backend.training.tpsmm.stages import Clips, disentangling, reconstruction
 from understudy_backend.training.tpsmm.state import load_module
 from understudy_backend.weights.tpsmm import load_tpsmm, save_tpsmm

@@ -6,16 +6,14 @@ taken different numbers of steps: those of the background predictor start late.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from understudy_backend.training.checkpoints import Progress, TrainingError, checkpoints, read_progress
+from understudy_backend.training.checkpoints import Progress, TrainingError, read_progress, write_checkpoint
 
 NOW, BUFFER = "now/", "buffer/"
 MOMENTS = {"first/": "exp_avg", "second/": "exp_avg_sq", "steps/": "step"}
@@ -37,31 +35,10 @@ class State:
         """
         tensors = {BUFFER + name: buffer for name, buffer in self.module.named_buffers()}
         for name, parameter in self.module.named_parameters():
-            if not bool(torch.isfinite(parameter).all()):
-                raise TrainingError(
-                    f"the weights are no longer finite at step {progress.step}: go on from the last checkpoint with a "
-                    "smaller learning rate, or without mixed precision"
-                )
             tensors[NOW + name] = parameter.detach()
             moments = self.optimiser.state.get(parameter) or {}
             tensors |= {prefix + name: moments[key] for prefix, key in MOMENTS.items() if key in moments}
-        meta = {"step": str(progress.step), "spent": str(progress.seconds)}
-        if progress.scale is not None:
-            meta |= {"scale": str(progress.scale), "growth": str(progress.growth)}
-        path = folder / f"step-{progress.step:08d}.safetensors"
-        unfinished = path.with_suffix(".partial")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            save_file({n: t.cpu().contiguous() for n, t in tensors.items()}, unfinished, metadata=meta)
-            with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        except (OSError, SafetensorError) as error:
-            unfinished.unlink(missing_ok=True)
-            raise TrainingError(f"the checkpoint {path} cannot be written: {error}") from None
-        for old in checkpoints(folder)[:-keep]:
-            old.unlink(missing_ok=True)
-        return path
+        return write_checkpoint(folder, progress, tensors, self.module.parameters(), keep)
 
     @torch.no_grad()
     def load(self, path: Path) -> Progress:
