@@ -68,6 +68,13 @@ def test_an_interrupted_evaluation_goes_on(finished: Path, plan: Plan) -> None:
     assert any(line.startswith("person 1: 1 of 1 done") for line in said)
 
 
+def test_chosen_rows_alone_are_measured_and_are_the_same(finished: Path, plan: Plan, tmp_path: Path) -> None:
+    evaluate(replace(plan, out=tmp_path, rows=(BODY,)), lambda line: None)
+    rows, all_rows = (json.loads((folder / "report.json").read_text())["tables"] for folder in (tmp_path, finished))
+    assert set(rows["a"]) == {BODY} and set(rows["b"]) == {TRUTH, BODY}
+    assert rows["a"][BODY] == all_rows["a"][BODY] and rows["b"][BODY] == all_rows["b"][BODY]
+
+
 def test_other_settings_need_another_folder(finished: Path, plan: Plan) -> None:
     with pytest.raises(ValueError, match="other detail, tables: choose another"):
         evaluate(replace(plan, detail=0.5, tables=("a",)), lambda line: None)
@@ -75,7 +82,12 @@ def test_other_settings_need_another_folder(finished: Path, plan: Plan) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
-    [(["--people", "51"], "50 test people"), (["--tables", "a,z"], "not z"), (["--weights", "nowhere"], "missing")],
+    [
+        (["--people", "51"], "50 test people"),
+        (["--tables", "a,z"], "not z"),
+        (["--rows", "3DHM,4DHM"], "no row 4DHM"),
+        (["--weights", "nowhere"], "missing"),
+    ],
 )
 def test_wrong_use_is_one_line(
     arguments: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

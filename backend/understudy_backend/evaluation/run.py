@@ -21,12 +21,13 @@ from understudy_backend.evaluation.metric_weights import ALL, MissingWeights, we
 from understudy_backend.evaluation.sheets import sheet
 from understudy_backend.evaluation.subject import Subject
 from understudy_backend.evaluation.tpsmm_ways import body_sets, missing_set, tpsmm_ways
-from understudy_backend.evaluation.ways import our_ways, textures
+from understudy_backend.evaluation.ways import Way, our_ways, textures
+from understudy_backend.models.threedhm.stages import Render
 from understudy_backend.training.grid import write_png
 from understudy_backend.training.people.person import TEST_PEOPLE
 from understudy_backend.weights.threedhm import load_infill, load_render
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same settings give other figures."""
 
 
@@ -43,6 +44,8 @@ class Plan:
     """Folder of the metrics' weights."""
     people: int = TEST_PEOPLE
     tables: tuple[str, ...] = TABLES
+    rows: tuple[str, ...] = ()
+    """Names of the ways that are measured; empty: all."""
     seed: int = 0
     steps: int = 0
     """Denoising steps; 0: as many as suit the weights."""
@@ -57,7 +60,7 @@ def evaluate(plan: Plan, say: Callable[[str], None] = print) -> str:
     """Measures everybody who is not yet measured in `plan.out`, and writes the report; gives its Markdown.
 
     Raises:
-        ValueError: too many people, an unknown table, or a folder that holds an evaluation with other settings;
+        ValueError: too many people, an unknown table or row, or a folder that holds an evaluation with other settings;
             or a process of the evaluation failed.
         MethodError: weights of 3DHM that are missing or broken.
     """
@@ -74,9 +77,9 @@ def evaluate(plan: Plan, say: Callable[[str], None] = print) -> str:
     if len(todo) < plan.people:
         say(f"{plan.people - len(todo)} of {plan.people} people are already measured")
     workers = min(plan.workers, len(todo))
-    if todo:  # weights that cannot be read are told here, once
+    if todo:  # weights that cannot be read, and rows that there are not, are told here, once
         load_infill(plan.infill, plan.device)
-        load_render(plan.render, plan.device)
+        _ways(plan, load_render(plan.render, plan.device))
     if workers <= 1:
         _work(plan, todo, todo, say)
     else:
@@ -99,7 +102,7 @@ def _work(plan: Plan, mine: list[int], everybody: list[int], say: Callable[[str]
     cv2.setNumThreads(1)
     infill, render = load_infill(plan.infill, plan.device), load_render(plan.render, plan.device)
     learned = Learned.load(plan.metrics, plan.device)
-    ways = our_ways(render, seed=plan.seed, steps=plan.steps, detail=plan.detail) + tpsmm_ways(plan.device)
+    ways = _ways(plan, render)
     began = time.monotonic()
     for index in mine:
         subject = Subject(index, plan.seed)
@@ -112,6 +115,15 @@ def _work(plan: Plan, mine: list[int], everybody: list[int], say: Callable[[str]
         done = sum(_finished(plan.out, i) for i in everybody)
         left = (time.monotonic() - began) / done * (len(everybody) - done)
         say(f"person {index}: {done} of {len(everybody)} done, about {_span(left)} left")
+
+
+def _ways(plan: Plan, render: Render) -> list[Way]:
+    ways = our_ways(render, seed=plan.seed, steps=plan.steps, detail=plan.detail) + tpsmm_ways(plan.device)
+    names = [way.name for way in ways]
+    unknown = [name for name in plan.rows if name not in names]
+    if unknown:
+        raise ValueError(f"there is no row {', '.join(unknown)}: the rows are {'; '.join(names)}")
+    return [way for way in ways if not plan.rows or way.name in plan.rows]
 
 
 def _settings(plan: Plan) -> tuple[dict, tuple[str, ...]]:
@@ -132,6 +144,7 @@ def _settings(plan: Plan) -> tuple[dict, tuple[str, ...]]:
         "version": VERSION,
         "weights": {"infill": _digest(plan.infill), "render": _digest(plan.render), **weights},
         "tables": list(plan.tables),
+        "rows": list(plan.rows),
         "metrics": metrics,
         "seed": plan.seed,
         "steps": plan.steps,

@@ -183,8 +183,9 @@ def keep_surface(body: Tensor, frame: Tensor, scale: float = 1.0) -> Tensor:
     amount = _blur(both, scale)
     tone = _blur((frame - body)[:, :3] * both, scale) / (amount + TONE_NEEDS)
     surface = (body[:, :3] + tone).clamp(0, 1)
-    around = ((frame[:, 3:] - 0.5) * SURENESS + 0.5).clamp(0, 1) * (1 - cover)
-    alpha = cover + around
+    # Both know the same edge: a pixel that each covers by half is covered by half, not by three quarters.
+    alpha = torch.maximum(cover, ((frame[:, 3:] - 0.5) * SURENESS + 0.5).clamp(0, 1))
+    around = alpha - cover
     colour = (surface * cover + frame[:, :3] * around) / alpha.clamp(min=1e-3)
     return torch.cat([colour, alpha], 1)
 
