@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -127,15 +128,27 @@ def test_a_checkpoint_is_read_without_being_run(tmp_path: Path) -> None:
         def __reduce__(self) -> tuple:
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
-    path.write_bytes(pickle.dumps({"a": Evil()}))
-    with pytest.raises(FormatError):
-        read_pickled_tree(path)
+    for hostile in ({"a": Evil()}, {"a": {"b": np.array([Evil()], object)}}):
+        path.write_bytes(pickle.dumps(hostile))
+        with pytest.raises(FormatError, match="was not run"):
+            read_pickled_tree(path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_checkpoint_without_end_is_refused(tmp_path: Path) -> None:
+    """A dictionary in itself, and one that mentions ten times one that mentions ten times, and so on."""
     endless: dict = {}
     endless["again"] = endless
-    path.write_bytes(pickle.dumps(endless))
-    with pytest.raises(FormatError, match="too deep"):
-        read_pickled_tree(path)
+    laugh: dict = {"a": np.zeros(1)}
+    for _ in range(14):
+        laugh = dict.fromkeys("abcdefghij", laugh)
+    for number, hostile in enumerate((endless, laugh)):
+        path = tmp_path / f"{number}.ckpt"
+        path.write_bytes(pickle.dumps(hostile))
+        begin = time.perf_counter()
+        with pytest.raises(FormatError, match="not a tree of arrays"):
+            read_pickled_tree(path)
+        assert time.perf_counter() - begin < 2
 
 
 def test_missing_and_wrong_weights_are_named(tmp_path: Path) -> None:

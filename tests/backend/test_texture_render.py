@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from understudy_backend.texture import render
 from understudy_backend.texture.bake import texel_map
-from understudy_backend.texture.render import decode_srgb, encode_srgb, render_body
+from understudy_backend.texture.render import Texture, decode_srgb, encode_srgb, render_body
 from understudy_shared.body import free_body, skin
 from understudy_shared.camera import project
 from understudy_shared.frames import Channel
@@ -130,3 +131,14 @@ def test_gutter_takes_the_nearest_texel() -> None:
     half = texels.fill_gutter(texture * known[..., None], known)
     assert (half[texels.mask & ~known] == 0).all()
     assert (half[~texels.mask] == (10, 200, 30)).all()
+
+
+def test_several_frames_decode_a_texture_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    alone = render_body(standing(), free_body(), image, K, EXTRINSICS, SIZE)[Channel.RGBA]
+    made, chain = [], render.mip_chain
+    monkeypatch.setattr(render, "mip_chain", lambda linear: made.append(linear) or chain(linear))
+    texture = Texture(image)
+    for _ in range(3):
+        assert np.array_equal(render_body(standing(), free_body(), texture, K, EXTRINSICS, SIZE)[Channel.RGBA], alone)
+    assert len(made) == 1

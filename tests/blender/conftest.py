@@ -27,6 +27,21 @@ def scene():
     return scene
 
 
+@pytest.fixture
+def shot(scene):
+    """The scene with the extension's settings, but without its operators and threads."""
+    from blender_addon import properties
+
+    for cls in properties.CLASSES:
+        bpy.utils.register_class(cls)
+    properties.attach()
+    yield scene
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    properties.detach()
+    for cls in reversed(properties.CLASSES):
+        bpy.utils.unregister_class(cls)
+
+
 @pytest.fixture(scope="session")
 def model():
     from understudy_shared.body import free_body

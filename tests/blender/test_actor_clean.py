@@ -11,24 +11,12 @@ from understudy_shared.cleaning.smoothing import smooth
 from understudy_shared.motion import resample
 from understudy_shared.rotations import matrix_from_axis_angle
 
-from blender_addon import api, properties
+from blender_addon import api
 from blender_addon.scene import compat
 from blender_addon.scene.body import create_body
 from blender_addon.scene.body_parts import armature_of
 from blender_addon.scene.key_reading import read_keys
 from blender_addon.scene.motion import apply_motion
-
-
-@pytest.fixture
-def shot(scene):
-    for cls in properties.CLASSES:
-        bpy.utils.register_class(cls)
-    properties.attach()
-    yield scene
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    properties.detach()
-    for cls in reversed(properties.CLASSES):
-        bpy.utils.unregister_class(cls)
 
 
 @pytest.fixture

@@ -13,24 +13,11 @@ from understudy_shared.formats import amass
 from understudy_shared.motion import MotionClip, resample
 from understudy_shared.rotations import axis_angle_from_matrix, matrix_from_axis_angle
 
-from blender_addon import api, properties
+from blender_addon import api
 from blender_addon.scene import compat
 from blender_addon.scene.body import create_body
 from blender_addon.scene.body_parts import armature_of, mesh_of
 from blender_addon.scene.motion import apply_motion
-
-
-@pytest.fixture
-def shot(scene):
-    """A scene with the extension's settings, but without its threads."""
-    for cls in properties.CLASSES:
-        bpy.utils.register_class(cls)
-    properties.attach()
-    yield scene
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    properties.detach()
-    for cls in reversed(properties.CLASSES):
-        bpy.utils.unregister_class(cls)
 
 
 def bones_only(mesh):

@@ -7,7 +7,7 @@ from mathutils import Euler, Matrix, Quaternion, Vector
 from understudy_shared.body import JOINT_NAMES, joint_transforms
 from understudy_shared.motion import resample, slice_frames
 
-from blender_addon import api, properties
+from blender_addon import api
 from blender_addon.scene.body import create_body
 from blender_addon.scene.body_parts import armature_of
 from blender_addon.scene.motion import apply_motion
@@ -41,18 +41,6 @@ NAMES = {
 LIMBS = [(f"{side}_{a}", f"{side}_{b}") for side in ("left", "right")
          for a, b in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist"))]  # fmt: skip
 MIRROR = (("left", "right"), ("Left", "Right"), ("_l", "_r"), (".L", ".R"), ("_L_", "_R_"))
-
-
-@pytest.fixture
-def shot(scene):
-    for cls in properties.CLASSES:
-        bpy.utils.register_class(cls)
-    properties.attach()
-    yield scene
-    bpy.ops.wm.read_factory_settings(use_empty=True)
-    properties.detach()
-    for cls in reversed(properties.CLASSES):
-        bpy.utils.unregister_class(cls)
 
 
 def bones_of(kind):

@@ -159,6 +159,7 @@ def test_the_hand_is_smooth_small_and_the_same_for_the_same_seed(stage):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_whole_body_is_in_every_frame_and_as_large_as_fits(walking, kind, follow):
     scene = walking
+    scene.understudy.width, scene.understudy.height = 320, 240
     options = {"views": 12} if kind == "TURNTABLE" else {}
     camera = cameras.add_camera_rig(kind, follow=follow, **options)
     most = 0.0
@@ -190,6 +191,19 @@ def test_the_body_is_framed_for_the_takes_size_as_well(stage):
     near = -where(stage, cameras.add_camera_rig("ORBIT", frames=2), 1)[0][1]
     stage.understudy.height = 64
     assert -where(stage, cameras.add_camera_rig("ORBIT", frames=2), 1)[0][1] > 2 * near
+
+
+def test_a_wider_output_does_not_make_the_person_of_the_takes_smaller(stage):
+    stage.understudy.width = stage.understudy.height = 256
+    places = []
+    for width in (256, 455):
+        stage.render.resolution_x, stage.render.resolution_y = width, 256
+        camera = cameras.add_camera_rig("ORBIT", frames=2)
+        place, _ = where(stage, camera, 1)
+        places.append(place)
+        seen = np.array([world_to_camera_view(stage, camera, Vector(p)) for p in vertices(stage)[::7]])
+        assert seen[:, 1].min() < 0.1 and seen[:, 1].max() > 0.9
+    np.testing.assert_allclose(*places, atol=1e-6)
 
 
 def test_following_means_another_motion_takes_the_camera_along(walking):

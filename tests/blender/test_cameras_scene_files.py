@@ -7,7 +7,6 @@ import pytest
 from understudy_shared.camera import OPENGL_TO_OPENCV, CameraTrajectory
 from understudy_shared.camera_paths import orbit
 
-from blender_addon import properties
 from blender_addon.api import cameras
 from blender_addon.scene import alembic_camera
 from blender_addon.scene.camera import read_camera
@@ -46,19 +45,12 @@ def Xform "rig"
 
 
 @pytest.fixture
-def stage(scene):
-    """The extension's properties; an object and a camera of the artist's, which must stay alone."""
-    for cls in properties.CLASSES:
-        bpy.utils.register_class(cls)
-    properties.attach()
+def stage(shot):
+    """An object and a camera of the artist's, which must stay alone."""
     addon_utils.enable("io_scene_fbx")
-    scene = bpy.context.scene
-    scene.collection.objects.link(bpy.data.objects.new("Shot", bpy.data.cameras.new("Shot")))
-    scene.render.resolution_x, scene.render.resolution_y = 640, 360
-    yield scene
-    properties.detach()
-    for cls in reversed(properties.CLASSES):
-        bpy.utils.unregister_class(cls)
+    shot.collection.objects.link(bpy.data.objects.new("Shot", bpy.data.cameras.new("Shot")))
+    shot.render.resolution_x, shot.render.resolution_y = 640, 360
+    return shot
 
 
 def shot(size=(640, 360), fps=25.0, shift=(17.0, -9.0), zoom=1.8):

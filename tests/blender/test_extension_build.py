@@ -9,7 +9,6 @@ import ast
 import base64
 import csv
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -24,19 +23,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "packaging"))
+import build_extension as builder  # noqa: E402
+import wheels as carried  # noqa: E402
+
 TAGS = {"Sequencer", "Animation", "Camera", "Import-Export", "Render", "Compositing", "Pipeline"}
 """Of Blender's closed list, those that fit."""
-
-
-def load_builder():
-    spec = importlib.util.spec_from_file_location("build_extension", ROOT / "packaging/build_extension.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["build_extension"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-builder = load_builder()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +67,7 @@ def test_every_wheel_listed_is_there_and_whole(content):
     assert sorted(listed) == sorted(name for name in content if name.endswith(".whl"))
     tags = set()
     for name in listed:
-        parsed = builder.WheelName.parse(Path(name).name)
+        parsed = carried.WheelName.parse(Path(name).name)
         tags.add((parsed.project, parsed.python, parsed.abi))
         with zipfile.ZipFile(io.BytesIO(content[name])) as wheel:
             meta = f"{parsed.project}-{parsed.version}.dist-info"
@@ -142,14 +134,14 @@ def test_the_wheels_run_where_nothing_else_is_installed(content, tmp_path):
 
 def test_bad_wheels_are_refused(tmp_path):
     with pytest.raises(builder.BuildError, match="stable ABI"):
-        builder.retag(tmp_path / "x-1.0-cp311-cp311-win_amd64.whl", "cp313", tmp_path)
+        carried.retag(tmp_path / "x-1.0-cp311-cp311-win_amd64.whl", "cp313", tmp_path)
     with pytest.raises(builder.BuildError, match="not the name"):
-        builder.WheelName.parse("nonsense.zip")
+        carried.WheelName.parse("nonsense.zip")
 
 
 def test_every_blender_on_every_system_finds_its_wheels(content):
     """By Blender's rule: the platform by the end of the wheel's tag, and exactly its own Python."""
-    wheels = [builder.WheelName.parse(Path(name).name) for name in content if name.endswith(".whl")]
+    wheels = [carried.WheelName.parse(Path(name).name) for name in content if name.endswith(".whl")]
     systems = {
         "linux-x64": lambda tag: tag.startswith("manylinux") and tag.endswith("_x86_64"),
         "windows-x64": lambda tag: tag == "win_amd64",

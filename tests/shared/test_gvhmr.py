@@ -129,8 +129,22 @@ def test_one_line_for_what_is_wrong(tmp_path, change, says):
     with pytest.raises(FormatError, match=says) as caught:
         load_motion(tmp_path / "r.pt", BODY)
     assert "\n" not in str(caught.value)
-    with pytest.raises(FormatError):
-        torch.save({**result(PELVIS), "K_fullimg": torch.zeros(2)}, tmp_path / "k.pt")
+
+
+@pytest.mark.parametrize("k", [torch.zeros(2), torch.full((FRAMES, 3, 3), torch.nan), torch.full((3, 3), torch.inf)])
+def test_what_is_no_camera_is_refused(tmp_path, k):
+    torch.save({**result(PELVIS), "K_fullimg": k}, tmp_path / "k.pt")
+    with pytest.raises(FormatError, match="camera") as caught:
+        gvhmr.load_camera(tmp_path / "k.pt")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_camera_without_frames_is_refused(tmp_path):
+    content = result(PELVIS)
+    for part in ("smpl_params_global", "smpl_params_incam"):
+        content[part] = {name: values[:0] for name, values in content[part].items()}
+    torch.save({**content, "K_fullimg": torch.eye(3)}, tmp_path / "k.pt")
+    with pytest.raises(FormatError, match="no camera"):
         gvhmr.load_camera(tmp_path / "k.pt")
 
 

@@ -12,7 +12,7 @@ from understudy_shared.frames import Channel
 
 from understudy_backend.texture.projection import PartialTexture, project_photo
 from understudy_backend.texture.raster import Raster
-from understudy_backend.texture.render import render_body
+from understudy_backend.texture.render import Texture, render_body
 from understudy_backend.texture.visibility import visible_texels
 from understudy_backend.training.people import photograph, poses
 from understudy_backend.training.people.person import TEXTURE_SIZE, generator, test_person
@@ -126,6 +126,7 @@ class Subject:
 
     def bodies(self, texture: NDArray[np.uint8], views: list[View]) -> list[dict[Channel, NDArray]]:
         """The intermediate frames: the body alone with a texture (S, S, 3), colour and geometry passes."""
+        whole = Texture(texture)
         return [
-            render_body(self.body, free_body(), texture, view.intrinsics, view.extrinsics, view.size) for view in views
+            render_body(self.body, free_body(), whole, view.intrinsics, view.extrinsics, view.size) for view in views
         ]

@@ -19,7 +19,7 @@ from understudy_backend.methods.contract import MethodError, Result, Task
 from understudy_backend.methods.params import describe, setting
 from understudy_backend.models.threedhm.rendering import BATCH, BodyFrame, FrameRenderer, Noise
 from understudy_backend.models.threedhm.stages import Render
-from understudy_backend.texture.render import render_body
+from understudy_backend.texture.render import Texture, render_body
 from understudy_backend.weights.locations import weights_folder
 from understudy_backend.weights.sets import weight_sets
 from understudy_backend.weights.threedhm import load_render
@@ -99,7 +99,7 @@ class ThreeDHM:
                 code="missing_input",
                 fix="Fit the photo and make its texture first.",
             )
-        texture = task.inputs["texture"]
+        texture = Texture(task.inputs["texture"])
         model = self._model(params.weights)
         try:
             renderer = FrameRenderer(
@@ -134,7 +134,7 @@ def cut_out(photo: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uin
     return np.dstack([photo[..., :3], mask])
 
 
-def intermediate(frame: Frame, texture: NDArray[np.uint8], size: tuple[int, int]) -> BodyFrame:
+def intermediate(frame: Frame, texture: Texture, size: tuple[int, int]) -> BodyFrame:
     """The textured body of a frame, uint8 sRGB: Blender's picture if it came with one, else rasterised here.
 
     Raises:

@@ -66,30 +66,41 @@ def rasterize_uv(uvs: NDArray[np.floating], face_uvs: NDArray[np.integer], size:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def triangle(xyz, face):
+    """A triangle before the camera: its corners' depths, its first corner, the ways from there to the other two, and
+    twice its signed area, 0 where it cannot be seen: it reaches nearer than a millimetre, or is seen edge on."""
+    za, zb, zc = xyz[face[0], 2], xyz[face[1], 2], xyz[face[2], 2]
+    ax, ay = xyz[face[0], 0], xyz[face[0], 1]
+    bx, by = xyz[face[1], 0] - ax, xyz[face[1], 1] - ay
+    cx, cy = xyz[face[2], 0] - ax, xyz[face[2], 1] - ay
+    area = bx * cy - by * cx
+    if min(za, zb, zc) < 1e-3 or not abs(area) > 1e-12:  # also drops NaN
+        area = 0.0
+    return (za, zb, zc), (ax, ay), (bx, by), (cx, cy), area
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def corner_weights(x, y, b, c, area):
+    """Barycentric weights of a `triangle`'s corners at a place (x, y) seen from the first of them."""
+    v = (x * c[1] - y * c[0]) / area
+    w = (y * b[0] - x * b[1]) / area
+    return 1.0 - v - w, v, w
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _fill(xyz, faces, face, bary, zbuf):
     height, width = zbuf.shape
     for f in range(len(faces)):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        za, zb, zc = xyz[a, 2], xyz[b, 2], xyz[c, 2]
-        if min(za, zb, zc) < 1e-3:
+        (za, zb, zc), (ax, ay), b, c, area = triangle(xyz, faces[f])
+        if area == 0:
             continue
-        ax, ay = xyz[a, 0], xyz[a, 1]
-        bx, by = xyz[b, 0] - ax, xyz[b, 1] - ay
-        cx, cy = xyz[c, 0] - ax, xyz[c, 1] - ay
-        area = bx * cy - by * cx
-        if not abs(area) > 1e-12:  # also drops NaN
-            continue
-        x0 = max(0, int(np.floor(ax + min(0.0, bx, cx) - 0.5)))
-        x1 = min(width - 1, int(np.ceil(ax + max(0.0, bx, cx) - 0.5)))
-        y0 = max(0, int(np.floor(ay + min(0.0, by, cy) - 0.5)))
-        y1 = min(height - 1, int(np.ceil(ay + max(0.0, by, cy) - 0.5)))
+        x0 = max(0, int(np.floor(ax + min(0.0, b[0], c[0]) - 0.5)))
+        x1 = min(width - 1, int(np.ceil(ax + max(0.0, b[0], c[0]) - 0.5)))
+        y0 = max(0, int(np.floor(ay + min(0.0, b[1], c[1]) - 0.5)))
+        y1 = min(height - 1, int(np.ceil(ay + max(0.0, b[1], c[1]) - 0.5)))
         for y in range(y0, y1 + 1):
-            py = y + 0.5 - ay
             for x in range(x0, x1 + 1):
-                px = x + 0.5 - ax
-                v = (px * cy - py * cx) / area
-                w = (py * bx - px * by) / area
-                u = 1.0 - v - w
+                u, v, w = corner_weights(x + 0.5 - ax, y + 0.5 - ay, b, c, area)
                 if u < -1e-9 or v < -1e-9 or w < -1e-9:
                     continue
                 inv = u / za + v / zb + w / zc

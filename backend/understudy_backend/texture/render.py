@@ -6,7 +6,7 @@ linear light - bilinear lookup, mip levels, averaging of subsamples - as Blender
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import cv2
@@ -23,10 +23,28 @@ from understudy_backend.texture.raster import Raster, rasterize
 MIP_LEVELS = 4
 
 
+class Texture:
+    """A texture that several frames are rendered with: what it takes to look it up is made but once."""
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self.image = image
+        """(S, S, 3) or (S, S, 4) uint8 sRGB, top-left origin, gutters filled (`TexelMap.fill_gutter`)."""
+
+    @cached_property
+    def levels(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """`mip_chain` of its linear colour premultiplied by alpha, with alpha: (P, 4) and the table."""
+        linear = np.ones((*self.image.shape[:2], 4), np.float32)
+        linear[..., :3] = decode_srgb(self.image[..., :3])
+        if self.image.shape[2] == 4:
+            linear[..., 3] = self.image[..., 3] / np.float32(255)
+            linear[..., :3] *= linear[..., 3:]
+        return mip_chain(linear)
+
+
 def render_body(
     vertices: NDArray[np.floating],
     body: BodyModel,
-    texture: NDArray[np.uint8],
+    texture: NDArray[np.uint8] | Texture,
     k: NDArray[np.floating],
     extrinsics: NDArray[np.floating],
     size: tuple[int, int],
@@ -38,8 +56,8 @@ def render_body(
     Args:
         vertices: (V, 3) world, metres.
         body: its triangles and UVs.
-        texture: (S, S, 3) or (S, S, 4) uint8 sRGB, top-left origin, gutters filled (`TexelMap.fill_gutter`); the alpha
-            of a texture makes the colour pass transparent, never the mask.
+        texture: an image as `Texture` has, or for several frames a `Texture`; its alpha makes the colour pass
+            transparent, never the mask.
         k: (3, 3) intrinsics in pixels of `size`.
         extrinsics: (4, 4) world to camera, OpenCV axes.
         size: (width, height) in pixels.
@@ -58,6 +76,7 @@ def render_body(
     fine = rasterize(points * supersample, depth, body.faces, (box[0] * supersample, box[1] * supersample))
     centre = fine if supersample == 1 else rasterize(points, depth, body.faces, box)
     parts = _geometry(fine, centre, supersample, body, normals)
+    texture = texture if isinstance(texture, Texture) else Texture(texture)
     linear = _shade(fine, points * supersample, body, texture, supersample)
     alpha = linear[..., 3:]
     colour = np.divide(linear[..., :3], alpha, out=np.zeros_like(linear[..., :3]), where=alpha > 0)
@@ -128,16 +147,11 @@ def face_areas(points: NDArray[np.floating], faces: NDArray[np.integer]) -> NDAr
 
 
 def _shade(
-    fine: Raster, points: NDArray[np.float64], body: BodyModel, texture: NDArray[np.uint8], supersample: int
+    fine: Raster, points: NDArray[np.float64], body: BodyModel, texture: Texture, supersample: int
 ) -> NDArray[np.float32]:
     """Linear colour premultiplied by coverage, with coverage, (H, W, 4)."""
-    linear = np.ones((*texture.shape[:2], 4), np.float32)
-    linear[..., :3] = decode_srgb(texture[..., :3])
-    if texture.shape[2] == 4:
-        linear[..., 3] = texture[..., 3] / np.float32(255)
-        linear[..., :3] *= linear[..., 3:]
-    texels, levels = mip_chain(linear)
-    ratio = face_areas(body.uvs * texture.shape[0], body.face_uvs) / np.maximum(face_areas(points, body.faces), 1e-9)
+    texels, levels = texture.levels
+    ratio = face_areas(body.uvs * len(texture.image), body.face_uvs) / np.maximum(face_areas(points, body.faces), 1e-9)
     lod = np.clip(0.5 * np.log2(np.maximum(ratio, 1e-9)), 0, len(levels) - 1).astype(np.float32)
     out = np.zeros((fine.face.shape[0] // supersample, fine.face.shape[1] // supersample, 4), np.float32)
     _resolve(fine.face, fine.barycentric, body.uvs, body.face_uvs, texels, levels, lod, supersample, out)

@@ -18,7 +18,7 @@ from understudy_shared.camera import project
 
 from understudy_backend.texture.bake import TexelMap, texel_map
 from understudy_backend.texture.normals import vertex_normals
-from understudy_backend.texture.raster import rasterize
+from understudy_backend.texture.raster import corner_weights, rasterize, triangle
 from understudy_backend.texture.render import face_areas
 
 Floats = NDArray[np.float32]
@@ -167,29 +167,19 @@ def _hidden(
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def _sweep(xyz, faces, pixel, distance, own, order, first, cells_x, cells_y, hidden):
     for f in range(len(faces)):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        za, zb, zc = xyz[a, 2], xyz[b, 2], xyz[c, 2]
-        if min(za, zb, zc) < 1e-3:
+        (za, zb, zc), (ax, ay), b, c, area = triangle(xyz, faces[f])
+        if area == 0:
             continue
-        ax, ay = xyz[a, 0], xyz[a, 1]
-        bx, by = xyz[b, 0] - ax, xyz[b, 1] - ay
-        cx, cy = xyz[c, 0] - ax, xyz[c, 1] - ay
-        area = bx * cy - by * cx
-        if not abs(area) > 1e-12:
-            continue
-        x0 = max(0, int((ax + min(0.0, bx, cx)) // 2))
-        x1 = min(cells_x - 1, int((ax + max(0.0, bx, cx)) // 2))
-        y0 = max(0, int((ay + min(0.0, by, cy)) // 2))
-        y1 = min(cells_y - 1, int((ay + max(0.0, by, cy)) // 2))
+        x0 = max(0, int((ax + min(0.0, b[0], c[0])) // 2))
+        x1 = min(cells_x - 1, int((ax + max(0.0, b[0], c[0])) // 2))
+        y0 = max(0, int((ay + min(0.0, b[1], c[1])) // 2))
+        y1 = min(cells_y - 1, int((ay + max(0.0, b[1], c[1])) // 2))
         for y in range(y0, y1 + 1):
             for i in range(first[y * cells_x + x0], first[y * cells_x + x1 + 1] if x1 >= x0 else 0):
                 s = order[i]
                 if hidden[s] or own[s] == f:
                     continue
-                px, py = pixel[s, 0] - ax, pixel[s, 1] - ay
-                v = (px * cy - py * cx) / area
-                w = (py * bx - px * by) / area
-                u = 1.0 - v - w
+                u, v, w = corner_weights(pixel[s, 0] - ax, pixel[s, 1] - ay, b, c, area)
                 if u < 0 or v < 0 or w < 0:
                     continue
                 if 1.0 / (u / za + v / zb + w / zc) < distance[s] - DEPTH_TOLERANCE:

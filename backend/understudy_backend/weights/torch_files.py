@@ -25,13 +25,11 @@ def find_tensors(folder: Path, name: str) -> Path | None:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a file, by name, without what training wrappers put around them.
 
-    A pickle is read by torch's own reader of weights, which builds tensors and runs nothing else.
-
     Raises:
         MethodError: the file is damaged, or holds more than tensors.
     """
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+        content = load_file(path) if path.suffix == ".safetensors" else unpickle(path)
     except pickle.UnpicklingError:
         raise _bad(path, "is damaged or holds more than weights; it was not run") from None
     except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
@@ -43,6 +41,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise _bad(path, "does not hold named tensors")
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def unpickle(path: Path) -> object:
+    """What a pickle of torch holds, by torch's own reader of weights: it builds tensors and runs nothing else.
+
+    Raises:
+        UnpicklingError: it names more than tensors and what they are in.
+        Exception: it is damaged, which can show in any way.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError:  # written before torch 1.6: such a file cannot be mapped
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def convert(path: Path, dtype: torch.dtype | None = None) -> Path:
@@ -77,13 +88,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype 
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)
         raise MethodError(f"{path} cannot be written: {error}", code="disk", fix="Make room on the disk.") from None
-
-
-def _unpickle(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except RuntimeError:  # written before torch 1.6: such a file cannot be mapped
-        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _bad(path: Path, what: str) -> MethodError:

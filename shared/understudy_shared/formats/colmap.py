@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
-from understudy_shared.camera import CameraTrajectory
 from understudy_shared.formats import camera_file, colmap_model
-from understudy_shared.formats.colmap_model import Image, Lens
+from understudy_shared.formats.colmap_model import Image, Layout, Lens
 from understudy_shared.formats.reading import FormatError, read_text
 
 _LONGEST_LINE = 1 << 26
@@ -22,67 +21,7 @@ _LONGEST_IMAGE = 1 << 13
 """Bytes of the line of an image: eight numbers, an id and a file's name."""
 
 
-def sniff(path: Path | str) -> bool:
-    """Whether it is the folder, or a file, of a text model."""
-    folder = colmap_model.find(path, ".txt")
-    if folder is None:
-        return False
-    try:
-        next(_images(folder / "images.txt"), None)
-    except FormatError:
-        return False
-    return True
-
-
-def load(
-    path: Path | str,
-    *,
-    size: tuple[int, int] | None = None,
-    fov: float | None = None,
-    k: object = None,
-    fps: float | None = None,
-    scale: float = 1.0,
-    up: camera_file.Up = "Z",
-    order: Literal["name", "file"] = "name",
-    fill_gaps: bool = False,
-) -> CameraTrajectory:
-    """Reads a model.
-
-    Args:
-        path: its folder, one of its files, or a project's folder with the model in sparse/0.
-        size: not needed: the model says.
-        fov: not needed: the model says.
-        k: not needed: the model says.
-        fps: frames per second.
-        scale: metres per unit of the model.
-        up: which axis of the model's world is up.
-        order: pictures by their names with numbers in their order, or as they stand in the file.
-        fill_gaps: makes cameras for the pictures whose numbers are missing.
-
-    Raises:
-        FormatError: no such model, a lens with distortion, pictures of several sizes, or poses that are none.
-    """
-    folder = colmap_model.required(path, ".txt")
-    lenses = _lenses(folder / "cameras.txt")
-    images: list[Image] = []
-    for image in _images(folder / "images.txt"):
-        images.append(image)
-        if len(images) > camera_file.MAX_FRAMES:
-            break
-    return colmap_model.build(
-        folder / "images.txt", lenses, images, fps=fps, scale=scale, up=up, order=order, fill_gaps=fill_gaps
-    )
-
-
-def save(path: Path | str, camera: CameraTrajectory, *, scale: float = 1.0, up: camera_file.Up = "Z") -> None:
-    """Writes a model of PINHOLE cameras without points; the frame rate has no place in it.
-
-    Raises:
-        FormatError: another model lies in the folder.
-        OSError: a file cannot be written.
-    """
-    lenses, images = colmap_model.taken_apart(path, camera, up, scale)
-    folder = colmap_model.folder_for(path, ".txt")
+def _write(folder: Path, lenses: dict[int, Lens], images: list[Image]) -> None:
     lines = ["# CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]"]
     for number, (k, (width, height)) in lenses.items():
         numbers = " ".join(repr(float(value)) for value in (k[0, 0], k[1, 1], k[0, 2], k[1, 2]))
@@ -144,3 +83,7 @@ def _images_of(path: Path, file: BinaryIO) -> Iterator[Image]:
             raise FormatError(path, f"line {line_number} is not the ten values of an image, up to its NAME") from None
         yield image
         points_next = True
+
+
+_LAYOUT = Layout(".txt", _lenses, _images, _write)
+sniff, load, save = _LAYOUT.sniff, _LAYOUT.load, _LAYOUT.save

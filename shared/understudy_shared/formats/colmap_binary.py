@@ -12,11 +12,9 @@ import mmap
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
-from understudy_shared.camera import CameraTrajectory
 from understudy_shared.formats import camera_file, colmap_model
-from understudy_shared.formats.colmap_model import MODELS, Image, Lens
+from understudy_shared.formats.colmap_model import MODELS, Image, Layout, Lens
 from understudy_shared.formats.reading import FormatError
 
 _COUNT = struct.Struct("<Q")
@@ -26,63 +24,7 @@ _POINT = 24
 _LONGEST_NAME = 4096
 
 
-def sniff(path: Path | str) -> bool:
-    """Whether it is the folder, or a file, of a binary model."""
-    folder = colmap_model.find(path, ".bin")
-    if folder is None:
-        return False
-    try:
-        next(_images(folder / "images.bin"), None)
-    except FormatError:
-        return False
-    return True
-
-
-def load(
-    path: Path | str,
-    *,
-    size: tuple[int, int] | None = None,
-    fov: float | None = None,
-    k: object = None,
-    fps: float | None = None,
-    scale: float = 1.0,
-    up: camera_file.Up = "Z",
-    order: Literal["name", "file"] = "name",
-    fill_gaps: bool = False,
-) -> CameraTrajectory:
-    """Reads a model.
-
-    Args:
-        path: its folder, one of its files, or a project's folder with the model in sparse/0.
-        size: not needed: the model says.
-        fov: not needed: the model says.
-        k: not needed: the model says.
-        fps: frames per second.
-        scale: metres per unit of the model.
-        up: which axis of the model's world is up.
-        order: pictures by their names with numbers in their order, or as they stand in the file.
-        fill_gaps: makes cameras for the pictures whose numbers are missing.
-
-    Raises:
-        FormatError: no such model, a lens with distortion, pictures of several sizes, or poses that are none.
-    """
-    folder = colmap_model.required(path, ".bin")
-    lenses = _lenses(folder / "cameras.bin")
-    images = list(_images(folder / "images.bin"))
-    return colmap_model.build(
-        folder / "images.bin", lenses, images, fps=fps, scale=scale, up=up, order=order, fill_gaps=fill_gaps
-    )
-
-
-def save(path: Path | str, camera: CameraTrajectory, *, scale: float = 1.0, up: camera_file.Up = "Z") -> None:
-    """Writes a model of PINHOLE cameras without points; the frame rate has no place in it.
-
-    Raises:
-        FormatError: another model lies in the folder.
-        OSError: a file cannot be written.
-    """
-    lenses, images = colmap_model.taken_apart(path, camera, up, scale)
-    folder = colmap_model.folder_for(path, ".bin")
+def _write(folder: Path, lenses: dict[int, Lens], images: list[Image]) -> None:
     pinhole = MODELS["PINHOLE"][0]
     cameras = [
         _CAMERA.pack(number, pinhole, *size) + struct.pack("<4d", k[0, 0], k[1, 1], k[0, 2], k[1, 2])
@@ -169,3 +111,7 @@ def _unpack(path: Path, data: mmap.mmap, what: struct.Struct, at: int) -> tuple:
         return what.unpack_from(data, at)
     except struct.error:
         raise FormatError(path, _DAMAGED) from None
+
+
+_LAYOUT = Layout(".bin", _lenses, _images, _write)
+sniff, load, save = _LAYOUT.sniff, _LAYOUT.load, _LAYOUT.save

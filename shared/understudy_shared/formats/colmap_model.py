@@ -10,7 +10,9 @@ up. There is no time: pictures come in the order of the numbers in their names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -55,6 +57,75 @@ class Image(NamedTuple):
     """Id of its lens."""
     pose: tuple[float, ...]
     """World to camera: qw, qx, qy, qz, tx, ty, tz."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a model lies on the disk, as text or as binary files, and with it the three functions of a format."""
+
+    suffix: Literal[".txt", ".bin"]
+    lenses: Callable[[Path], dict[int, Lens]]
+    """Reads a file of cameras."""
+    images: Callable[[Path], Iterator[Image]]
+    """Reads a file of images, one after the other, however long it is."""
+    write: Callable[[Path, dict[int, Lens], list[Image]], None]
+    """Writes all files into a folder, the images numbered from 1."""
+
+    def sniff(self, path: Path | str) -> bool:
+        """Whether it is the folder, or a file, of such a model."""
+        folder = find(path, self.suffix)
+        if folder is None:
+            return False
+        try:
+            next(self.images(folder / f"images{self.suffix}"), None)
+        except FormatError:
+            return False
+        return True
+
+    def load(
+        self,
+        path: Path | str,
+        *,
+        size: tuple[int, int] | None = None,
+        fov: float | None = None,
+        k: object = None,
+        fps: float | None = None,
+        scale: float = 1.0,
+        up: camera_file.Up = "Z",
+        order: Literal["name", "file"] = "name",
+        fill_gaps: bool = False,
+    ) -> CameraTrajectory:
+        """Reads a model.
+
+        Args:
+            path: its folder, one of its files, or a project's folder with the model in sparse/0.
+            size: not needed: the model says.
+            fov: not needed: the model says.
+            k: not needed: the model says.
+            fps: frames per second.
+            scale: metres per unit of the model.
+            up: which axis of the model's world is up.
+            order: pictures by their names with numbers in their order, or as they stand in the file.
+            fill_gaps: makes cameras for the pictures whose numbers are missing.
+
+        Raises:
+            FormatError: no such model, a lens with distortion, pictures of several sizes, or poses that are none.
+        """
+        folder = required(path, self.suffix)
+        lenses = self.lenses(folder / f"cameras{self.suffix}")
+        file = folder / f"images{self.suffix}"
+        images = list(islice(self.images(file), camera_file.MAX_FRAMES + 1))
+        return build(file, lenses, images, fps=fps, scale=scale, up=up, order=order, fill_gaps=fill_gaps)
+
+    def save(self, path: Path | str, camera: CameraTrajectory, *, scale: float = 1.0, up: camera_file.Up = "Z") -> None:
+        """Writes a model of PINHOLE cameras without points; the frame rate has no place in it.
+
+        Raises:
+            FormatError: another model lies in the folder.
+            OSError: a file cannot be written.
+        """
+        lenses, images = taken_apart(path, camera, up, scale)
+        self.write(folder_for(path, self.suffix), lenses, images)
 
 
 def find(path: Path | str, suffix: Literal[".txt", ".bin"]) -> Path | None:

@@ -26,7 +26,7 @@ from understudy_shared.body import Y_UP_TO_Z_UP, BodyModel
 from understudy_shared.camera import CameraTrajectory
 from understudy_shared.formats import torch_zip
 from understudy_shared.formats.reading import FormatError
-from understudy_shared.formats.tracks import VIDEO_FPS, mean_betas, track_clip
+from understudy_shared.formats.tracks import mean_betas, track_clip, video_camera
 from understudy_shared.motion import MotionClip
 from understudy_shared.rotations import matrix_from_axis_angle
 
@@ -81,7 +81,7 @@ def load_tracks(
                 pose=pose,
                 pelvis=pelvis @ Y_UP_TO_Z_UP.T,
                 betas=shape,
-                fps=VIDEO_FPS if fps is None else fps,
+                fps=fps,
                 track_id=track,
             )
         )
@@ -129,11 +129,7 @@ def load_camera(
     extrinsics = np.tile(np.eye(4), (len(k), 1, 1))
     extrinsics[:, :3, :3] = to_camera @ Y_UP_TO_Z_UP.T
     extrinsics[:, :3, 3] = scale * (np.asarray(pelvis) + seen["transl"] - (to_camera @ shown[..., None])[..., 0])
-    width, height = size or (round(2 * float(k[0, 0, 2])), round(2 * float(k[0, 1, 2])))
-    try:
-        return CameraTrajectory(extrinsics, k.copy(), width, height, VIDEO_FPS if fps is None else float(fps))
-    except ValueError as error:
-        raise FormatError(path, str(error)) from None
+    return video_camera(path, extrinsics, k.copy(), size, fps)
 
 
 def _people(path: Path | str) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from understudy_shared.formats import safe_pickle
 from understudy_shared.formats.reading import FormatError, existing
-from understudy_shared.formats.safe_pickle import NAMES, Names, Record, Unpickler, array_of, plain, size_of
+from understudy_shared.formats.safe_pickle import NAMES, Names, Record, Unpickler, array_of, one_line, plain, size_of
 
 MAX_BYTES = safe_pickle.MAX_BYTES
 """Largest file, and largest content after decompression."""
@@ -40,13 +40,9 @@ def parsed(path: Path | str, raw: bytes) -> Any:
     Raises:
         FormatError: damaged, or it names more than data.
     """
-    try:
+    refused = "is a damaged pickle, or one with more than data ({}); it was not run"
+    with one_line(path, refused, "is not a pickle that can be read; save or download it again"):
         return plain(_Unpickler(io.BytesIO(raw), _JOBLIB_NAMES).load())
-    except pickle.UnpicklingError as error:
-        what = str(error).replace("\n", " ")[:120]
-        raise FormatError(path, f"is a damaged pickle, or one with more than data ({what}); it was not run") from None
-    except Exception:  # a damaged pickle can fail in any way
-        raise FormatError(path, "is not a pickle that can be read; save or download it again") from None
 
 
 def decompressed(path: Path | str) -> bytes:

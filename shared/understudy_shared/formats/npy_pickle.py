@@ -6,14 +6,13 @@ Python programs often keep results like that: `numpy.save(path, {"pose": ...})`.
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from understudy_shared.formats.reading import FormatError, existing
-from understudy_shared.formats.safe_pickle import MAX_BYTES, Unpickler, plain
+from understudy_shared.formats.safe_pickle import MAX_BYTES, Unpickler, one_line, plain
 from understudy_shared.formats.torch_zip import TORCH_NAMES
 
 
@@ -35,18 +34,13 @@ def load(path: Path | str) -> Any:
     path = existing(path)
     if path.stat().st_size > MAX_BYTES:
         raise FormatError(path, f"is larger than {MAX_BYTES >> 20} MB; cut it into shorter pieces")
-    try:
-        with path.open("rb") as file:
-            _, dtype = _header(file)
-            if dtype.hasobject:
-                return plain(Unpickler(io.BytesIO(file.read()), TORCH_NAMES).load())
-            file.seek(0)
-            return np.load(file, allow_pickle=False)
-    except pickle.UnpicklingError as error:
-        what = str(error).replace("\n", " ")[:120]
-        raise FormatError(path, f"is damaged, or holds more than data ({what}); it was not run") from None
-    except Exception:  # a damaged file can fail in any way
-        raise FormatError(path, "is damaged or not a .npy; make or download it again") from None
+    refused = "is damaged, or holds more than data ({}); it was not run"
+    with one_line(path, refused, "is damaged or not a .npy; make or download it again"), path.open("rb") as file:
+        _, dtype = _header(file)
+        if dtype.hasobject:
+            return plain(Unpickler(io.BytesIO(file.read()), TORCH_NAMES).load())
+        file.seek(0)
+        return np.load(file, allow_pickle=False)
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:

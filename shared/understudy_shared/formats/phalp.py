@@ -36,7 +36,14 @@ from understudy_shared.body import BodyModel
 from understudy_shared.camera import CameraTrajectory
 from understudy_shared.formats.joblib_pickle import load
 from understudy_shared.formats.reading import FormatError
-from understudy_shared.formats.tracks import CAMERA_TO_WORLD, MAX_FRAMES, VIDEO_FPS, mean_betas, rotations, track_clip
+from understudy_shared.formats.tracks import (
+    CAMERA_TO_WORLD,
+    MAX_FRAMES,
+    mean_betas,
+    rotations,
+    track_clip,
+    video_camera,
+)
 from understudy_shared.motion import MotionClip
 from understudy_shared.rotations import axis_angle_from_matrix
 
@@ -122,7 +129,7 @@ def load_tracks(
             pose=axis_angle_from_matrix(rotations(path, "body_pose", track.body_pose)),
             pelvis=track.pelvis @ CAMERA_TO_WORLD.T,
             betas=mean_betas(path, track.betas, body) if betas == "file" else np.zeros(body.num_betas, np.float32),
-            fps=VIDEO_FPS if fps is None else fps,
+            fps=fps,
             track_id=str(track.track_id),
         )
         for track in read_tracks(path)
@@ -157,15 +164,11 @@ def load_camera(
     frames = max(int(track.frame.max()) for track in tracks) + 1
     if frames > MAX_FRAMES:
         raise FormatError(path, f"goes over {frames} frames; cut the video into shorter pieces")
-    width, height = size or (int(sizes[0, 0]), int(sizes[0, 1]))
     extrinsics = np.eye(4)
     extrinsics[:3, :3] = CAMERA_TO_WORLD.T
     k = np.median(np.concatenate([track.intrinsics for track in tracks]), 0)  # found anew in every frame, to rounding
-    rate = VIDEO_FPS if fps is None else float(fps)
-    try:
-        return CameraTrajectory(np.tile(extrinsics, (frames, 1, 1)), np.tile(k, (frames, 1, 1)), width, height, rate)
-    except ValueError as error:
-        raise FormatError(path, str(error)) from None
+    size = size or (int(sizes[0, 0]), int(sizes[0, 1]))
+    return video_camera(path, np.tile(extrinsics, (frames, 1, 1)), np.tile(k, (frames, 1, 1)), size, fps)
 
 
 def read_tracks(path: Path | str) -> list[PhalpTrack]:

@@ -10,11 +10,15 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from understudy_shared.formats.reading import FormatError
 
 MAX_BYTES = 1 << 30
 """Largest content: a minute of five tracked people takes about 2 x 10^8 bytes."""
@@ -108,7 +112,7 @@ class _Name(Record):
 
 
 Names = Mapping[tuple[str, str], Any]
-"""(module, name) that a file may use, to the `Record` that stands for it."""
+"""(module, name) that a file may use, to what stands for it: a `Record`, or a function that makes one."""
 
 NAMES: Names = {
     ("numpy", "ndarray"): Array,
@@ -168,6 +172,26 @@ class Unpickler(_PythonUnpickler):
         self.append(bytearray(data))
 
     dispatch[pickle.BYTEARRAY8[0]] = _load_bytearray8
+
+
+@contextmanager
+def one_line(path: Path | str, refused: str, damaged: str) -> Iterator[None]:
+    """Whatever goes wrong with a pickle in here becomes a `FormatError`.
+
+    Args:
+        path: of the file.
+        refused: of a pickle that names something else than data, with `{}` for what that is.
+        damaged: of everything else: a damaged pickle can fail in any way.
+    """
+    try:
+        yield
+    except FormatError:
+        raise
+    except pickle.UnpicklingError as error:
+        what = str(error).replace("\n", " ")[:120]
+        raise FormatError(path, refused.format(what)) from None
+    except Exception:
+        raise FormatError(path, damaged) from None
 
 
 def plain(said: Any) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from understudy_shared.formats.reading import FormatError, existing
-from understudy_shared.formats.safe_pickle import MAX_BYTES, NAMES, Names, Record, Unpickler, plain
+from understudy_shared.formats.safe_pickle import MAX_BYTES, NAMES, Names, Record, Unpickler, one_line, plain
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _STREAM_VERSION = 1001
@@ -166,15 +166,9 @@ def load(path: Path | str, names: set[str] | None = None) -> Any:
         FormatError: no such file, damaged, too large, or it names more than data.
     """
     path = existing(path)
-    try:
+    refused = "holds more than data ({}); it was not run; save plain tensors only"
+    with one_line(path, refused, "is damaged or not a file of torch; make or download it again"):
         return plain(_chosen(_top(path), names))
-    except FormatError:
-        raise
-    except pickle.UnpicklingError as error:
-        what = str(error).replace("\n", " ")[:120]
-        raise FormatError(path, f"holds more than data ({what}); it was not run; save plain tensors only") from None
-    except Exception:  # a damaged file can fail in any way
-        raise FormatError(path, "is damaged or not a file of torch; make or download it again") from None
 
 
 def _chosen(top: Any, names: set[str] | None) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from understudy_shared.body import BodyModel
+from understudy_shared.camera import CameraTrajectory
 from understudy_shared.formats.reading import FormatError
 from understudy_shared.motion import MotionClip
 from understudy_shared.rotations import axis_angle_from_matrix
@@ -36,7 +37,7 @@ def track_clip(
     pose: Doubles,
     pelvis: Doubles,
     betas: NDArray[np.floating],
-    fps: float,
+    fps: float | None,
     track_id: str,
 ) -> MotionClip:
     """One person's clip.
@@ -49,7 +50,7 @@ def track_clip(
         pose: (N, 23, 3) axis-angle of the other joints.
         pelvis: (N, 3) metres in the world: where the pelvis is.
         betas: (B,).
-        fps: frames per second.
+        fps: frames per second; None: `VIDEO_FPS`.
         track_id: theirs.
 
     Raises:
@@ -57,6 +58,7 @@ def track_clip(
     """
     numbers = np.asarray(frames).reshape(-1)
     count = len(numbers)
+    fps = VIDEO_FPS if fps is None else fps
     if not (np.isfinite(fps) and fps > 0):
         raise FormatError(path, "the frame rate must be a positive number")
     if count == 0:
@@ -90,6 +92,30 @@ def track_clip(
             present=None if present.all() else present,
             start=float(numbers[0] / fps),
         )
+    except ValueError as error:
+        raise FormatError(path, str(error)) from None
+
+
+def video_camera(
+    path: Path | str, extrinsics: Doubles, k: Doubles, size: tuple[int, int] | None, fps: float | None
+) -> CameraTrajectory:
+    """The camera that a video was taken with.
+
+    Args:
+        path: for the errors.
+        extrinsics: (T, 4, 4) world to camera, OpenCV axes.
+        k: (T, 3, 3) in pixels.
+        size: (width, height) in pixels; None: twice the way to the middle of the first picture.
+        fps: frames per second; None: `VIDEO_FPS`.
+
+    Raises:
+        FormatError: not usable as cameras.
+    """
+    if not (k.size and np.isfinite(k).all()):
+        raise FormatError(path, "has no camera matrix of finite numbers; make the file again")
+    width, height = size or (round(2 * float(k[0, 0, 2])), round(2 * float(k[0, 1, 2])))
+    try:
+        return CameraTrajectory(extrinsics, k, width, height, VIDEO_FPS if fps is None else float(fps))
     except ValueError as error:
         raise FormatError(path, str(error)) from None
 

@@ -29,7 +29,7 @@ from understudy_shared.camera import CameraTrajectory, rigid_inverse
 from understudy_shared.formats.npy_pickle import holds_objects
 from understudy_shared.formats.npy_pickle import load as read_npy
 from understudy_shared.formats.reading import FormatError
-from understudy_shared.formats.tracks import CAMERA_TO_WORLD, VIDEO_FPS, mean_betas, rotations, track_clip
+from understudy_shared.formats.tracks import CAMERA_TO_WORLD, mean_betas, rotations, track_clip, video_camera
 from understudy_shared.motion import MotionClip
 from understudy_shared.rotations import axis_angle_from_matrix
 
@@ -116,7 +116,7 @@ def load_tracks(
         pose=axis_angle_from_matrix(turns[:, 1:]),
         pelvis=pelvis,
         betas=shape,
-        fps=VIDEO_FPS if fps is None else fps,
+        fps=fps,
         track_id=number[1] if number else "",
     )
     return [clip]
@@ -149,12 +149,7 @@ def load_camera(
     poses = np.tile(np.eye(4), (len(camera.place), 1, 1))
     poses[:, :3, :3], poses[:, :3, 3] = camera.rotation, scale * camera.place
     k = np.array([[camera.focal, 0, camera.centre[0]], [0, camera.focal, camera.centre[1]], [0, 0, 1]])
-    width, height = size or (round(2 * float(camera.centre[0])), round(2 * float(camera.centre[1])))
-    rate = VIDEO_FPS if fps is None else float(fps)
-    try:
-        return CameraTrajectory(rigid_inverse(poses), np.tile(k, (len(poses), 1, 1)), width, height, rate)
-    except ValueError as error:
-        raise FormatError(path, str(error)) from None
+    return video_camera(path, rigid_inverse(poses), np.tile(k, (len(poses), 1, 1)), size, fps)
 
 
 def _mentions(path: Path | str, word: bytes) -> bool:

@@ -26,7 +26,7 @@ from understudy_shared.body import Y_UP_TO_Z_UP, BodyModel
 from understudy_shared.formats.joblib_pickle import decompressed
 from understudy_shared.formats.joblib_pickle import load as read_pickle
 from understudy_shared.formats.reading import FormatError
-from understudy_shared.formats.tracks import CAMERA_TO_WORLD, VIDEO_FPS, mean_betas, track_clip
+from understudy_shared.formats.tracks import CAMERA_TO_WORLD, mean_betas, track_clip
 from understudy_shared.motion import MotionClip
 from understudy_shared.rotations import matrix_from_axis_angle
 
@@ -71,11 +71,10 @@ def load_tracks(
     content = read_pickle(path)
     if not isinstance(content, dict) or not content or not all(isinstance(v, dict) for v in content.values()):
         raise FormatError(path, "is not a result of WHAM: it has no subjects")
-    rate = VIDEO_FPS if fps is None else fps
     clips = []
     for subject, found in content.items():
         try:
-            clips.append(_clip(path, body, str(subject), found, rate, betas))
+            clips.append(_clip(path, body, str(subject), found, fps, betas))
         except KeyError as error:
             raise FormatError(path, f"is not a result of WHAM: subject {subject!s:.40} has no {error}") from None
         except (TypeError, IndexError, ValueError) as error:
@@ -88,7 +87,12 @@ def load_tracks(
 
 
 def _clip(
-    path: Path | str, body: BodyModel, subject: str, found: dict[str, Any], fps: float, betas: Literal["zeros", "file"]
+    path: Path | str,
+    body: BodyModel,
+    subject: str,
+    found: dict[str, Any],
+    fps: float | None,
+    betas: Literal["zeros", "file"],
 ) -> MotionClip:
     frames = np.asarray(found["frame_ids"]).reshape(-1)
     in_world = "pose_world" in found and "trans_world" in found

@@ -29,7 +29,7 @@ from understudy_shared.frames import Channel
 
 from understudy_backend.texture.bake import texel_map
 from understudy_backend.texture.fusion import Mode, fuse
-from understudy_backend.texture.render import render_body
+from understudy_backend.texture.render import Texture, render_body
 from understudy_backend.texture.spread import nearest_visible
 from understudy_backend.training.people.samples import SHAPES, SIZE, Kind, Sample, texels_far
 from understudy_backend.training.video.reading import Reading
@@ -79,11 +79,9 @@ def texture_sample(reading: Reading, complete: Complete) -> Sample:
     }
 
 
-def frame_sample(reading: Reading, complete: Complete, photo: Reading) -> Sample:
+def frame_sample(reading: Reading, texture: Texture, photo: Reading) -> Sample:
     """A triple of stage 2."""
-    channels = render_body(
-        reading.vertices, free_body(), complete.color, reading.intrinsics, reading.extrinsics, (SIZE, SIZE)
-    )
+    channels = render_body(reading.vertices, free_body(), texture, reading.intrinsics, reading.extrinsics, (SIZE, SIZE))
     body = channels[Channel.RGBA].copy()
     body[..., 3] = np.rint(body[..., 3] * reading.inside)  # where the frame ends nobody knows the person either
     body[body[..., 3] == 0] = 0
@@ -102,8 +100,8 @@ def samples(kind: Kind, readings: list[Reading], complete: Complete, name: str, 
     """All samples of a clip called `name`, in the order of its frames."""
     if kind == "texture":
         return [texture_sample(r, complete) for r in readings]
-    out = []
+    out, texture = [], Texture(complete.color)
     for reading in readings:
         rng = np.random.default_rng([seed, *name.encode(), reading.number, 1])
-        out.append(frame_sample(reading, complete, photo_for(reading, readings, rng)))
+        out.append(frame_sample(reading, texture, photo_for(reading, readings, rng)))
     return out
