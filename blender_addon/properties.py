@@ -39,7 +39,7 @@ class UnderstudyMethodSettings(bpy.types.PropertyGroup):
     """The settings of one method, under its name."""
 
     version: StringProperty(description="Of the description that they were made from")
-    settings: CollectionProperty(type=UnderstudyMethodSetting)
+    settings: CollectionProperty(type=UnderstudyMethodSetting, description="In the order in which they are drawn")
 
 
 def _restyle(_: object, context: bpy.types.Context) -> None:
@@ -105,7 +105,9 @@ class UnderstudyPhoto(_PhotoSettings, bpy.types.PropertyGroup):
 
 
 class UnderstudySceneSettings(_PhotoSettings, bpy.types.PropertyGroup):
-    photos: CollectionProperty(type=UnderstudyPhoto, name="Further Photos")
+    photos: CollectionProperty(
+        type=UnderstudyPhoto, name="Further Photos", description="More photos of the same person, see Add Photo"
+    )
     photo_number: IntProperty(
         name="Photo", default=1, min=1, description="Which of the photos is worked on", update=_work_on
     )
@@ -140,7 +142,7 @@ class UnderstudySceneSettings(_PhotoSettings, bpy.types.PropertyGroup):
     )
     seed: IntProperty(name="Seed", default=0, min=0, description="Another seed, another take of the same shot")
     method: StringProperty(name="Method", default="threedhm", description="What makes the frames")
-    methods: CollectionProperty(type=UnderstudyMethodSettings)
+    methods: CollectionProperty(type=UnderstudyMethodSettings, description="The settings of each method")
     driving: EnumProperty(
         name="Driven By",
         items=(

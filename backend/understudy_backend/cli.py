@@ -1,4 +1,4 @@
-"""The command `understudy`: serve, status, render, animate, evaluate, keys.
+"""The command `understudy`: serve, status, render, animate, weights, evaluate, keys.
 
 Exit codes: 0 done, 1 the job failed, 2 wrong use or input.
 """
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from . import animate
 from .config import DEFAULT_ADDRESS, ServerConfig
 from .evaluation import command as evaluation
+from .weights import command as weights
 
 if TYPE_CHECKING:
     from understudy_shared.protocol.security import ClientKeys
@@ -151,7 +152,9 @@ def keys(options: argparse.Namespace) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="understudy", description="One photo, any motion, any camera.")
-    commands = parser.add_subparsers(required=True, metavar="serve | status | render | animate | evaluate | keys")
+    commands = parser.add_subparsers(
+        required=True, metavar="serve | status | render | animate | weights | evaluate | keys"
+    )
 
     command = commands.add_parser("serve", help="answer Blender and other clients")
     command.set_defaults(do=serve)
@@ -195,6 +198,9 @@ def _parser() -> argparse.ArgumentParser:
     animate.add_options(command)
     _add_client(command)
     _add_device(command)
+
+    command = commands.add_parser("weights", help="which published weights there are, and fetching them")
+    weights.add_options(command)
 
     command = commands.add_parser("evaluate", help="measure 3DHM's weights on people that training never saw")
     command.set_defaults(do=evaluation.run)

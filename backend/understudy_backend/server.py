@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import msgspec
 import zmq
+from numpy.typing import NDArray
 from understudy_shared.protocol import messages as m
 from understudy_shared.protocol.description import MethodDescription
 from understudy_shared.protocol.security import ServerKeys
@@ -101,7 +102,8 @@ class Server:
     def frame_finished(self, job: Job, index: int) -> None:
         """Queues a result for those who follow the job."""
         for _, following in self._followers(job):
-            following.to_send.append(index)
+            if index not in following.have:
+                following.to_send.append(index)
 
     def job_ended(self, job: Job) -> None:
         """Nothing to do: `_send` finds it when the results before it are sent."""
@@ -112,12 +114,24 @@ class Server:
         for session, _ in self._followers(job):
             session.post(parts, self._sockets, droppable=True)
 
+    def job_previewed(self, job: Job, index: int, rgba: NDArray) -> None:
+        """Shows it to those who follow the job and lack the frame."""
+        message = m.Preview(job=job.id, index=index)
+        for session, following in self._followers(job):
+            if index not in following.have:
+                parts = m.to_client.encode(message, {"rgba": rgba})
+                session.post(parts, self._sockets, droppable=True)
+
     def methods_known(self, methods: Mapping[str, MethodDescription]) -> None:
-        """The first time, unfinished jobs of an earlier life are taken up and waiting clients welcomed."""
-        first, self._methods = self._methods is None, dict(methods)
+        """The first time, unfinished jobs of an earlier life are taken up and waiting clients welcomed. Later, clients
+        are welcomed anew if something has changed."""
+        before, self._methods = self._methods, dict(methods)
         self._reception.methods = self._methods
-        if first:
+        if before is None:
             self._book.open_unfinished(self._methods)
+        elif before != self._methods:
+            for session in self._sessions.values():
+                session.welcomed = False
         self._welcome_waiting()
 
     # -- the loop
@@ -168,6 +182,7 @@ class Server:
         offered = hello.memory if self._sockets.is_local(peer) else None
         memory = SharedMemory.attach(offered) if offered is not None else None
         self._sessions[peer] = Session(peer, hello.owner, owner_id(user, hello.owner), memory=memory)
+        self._runner.describe()
         self._welcome_waiting()
 
     def _welcome_waiting(self) -> None:

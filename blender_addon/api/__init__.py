@@ -52,6 +52,7 @@ from .presets import apply_preset, remove_preset, save_preset
 from .settings import chosen_method, methods, params_of, set_method, set_params
 from .takes import JobFailed, cancel, cancel_all, driven_by_strip, jobs, render, resume, resume_all, wait
 from .versions import choose_take, redo, render_again, selected_frames, strip_in_hand, take_in_hand, takes_of
+from .weights import cancel_weights, get_weights, look_for_weights
 
 __all__ = [
     "Composite",
@@ -64,6 +65,7 @@ __all__ = [
     "cancel",
     "cancel_all",
     "cancel_passes",
+    "cancel_weights",
     "choose_take",
     "chosen_method",
     "clean_motion",
@@ -75,6 +77,7 @@ __all__ = [
     "export_camera",
     "find_backend",
     "fit_photo",
+    "get_weights",
     "hide_photo",
     "import_camera",
     "import_cameras",
@@ -85,6 +88,7 @@ __all__ = [
     "lies_on_person",
     "load_photo",
     "log",
+    "look_for_weights",
     "make_texture",
     "methods",
     "move_up",

@@ -202,6 +202,24 @@ def paint_mask(scene: bpy.types.Scene | None = None, number: int = 0) -> bpy.typ
     return photo.photo_mask
 
 
+def stop_painting_mask(scene: bpy.types.Scene | None = None, number: int = 0) -> None:
+    """Ends `paint_mask`: closes the Image Editor, if that was opened for the mask."""
+    mask = photos.photo_of(scene or bpy.context.scene, number).photo_mask
+    if mask is not None:
+        painting.stop_painting_mask(mask, bpy.context)
+
+
+def painting_mask(scene: bpy.types.Scene | None = None, number: int = 0) -> bool:
+    """Whether the artist paints on the mask of the person just now, in the window of the context."""
+    mask = photos.photo_of(scene or bpy.context.scene, number).photo_mask
+    return mask is not None and painting.painting_mask(mask, bpy.context)
+
+
+def mask_brush(scene: bpy.types.Scene | None = None) -> bpy.types.Brush | None:
+    """The brush in hand, where it takes away from a mask or brings back; its `blend` says which."""
+    return painting.mask_brush(scene or bpy.context.scene)
+
+
 def make_texture(
     scene: bpy.types.Scene | None = None,
     params: Mapping | None = None,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 
 from ..api import settings as choices
+from ..panels.drawing import field, prose
 from .host import ENGINE
 
 _OURS = {
@@ -45,13 +46,14 @@ class UNDERSTUDY_PT_engine(_Engine, bpy.types.Panel):
         settings = scene.understudy
         layout.prop(settings, "body")
         described = choices.described(choices.chosen_method(scene))
-        layout.label(text=f"Method: {described.title if described else choices.chosen_method(scene)}", icon="INFO")
+        title = described.title if described else choices.chosen_method(scene)
+        field(layout, "Method").label(text=title, translate=False)
         layout.prop(settings, "seed")
         for text, owner, name in hindrances(scene):
             box = layout.box()
-            box.label(text=text, icon="ERROR")
+            prose(box, context, text, "ERROR")
             box.prop(owner, name)
-        layout.label(text="Motion blur and depth of field are not used")
+        prose(layout, context, "Motion blur and depth of field are not used")
 
 
 class UNDERSTUDY_PT_engine_passes(_Engine, bpy.types.Panel):

@@ -25,7 +25,7 @@ from understudy_shared.protocol.security import ClientKeys
 
 from . import png
 from .disk import in_words
-from .names import frame_name, result_name
+from .names import frame_name, preview_name, result_name
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,16 @@ class FrameSaved:
     rewritten: bool
     """There was a file already, with other content."""
     meta: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PreviewSaved:
+    """How a frame looks so far is on disk."""
+
+    job: str
+    number: int
+    rewritten: bool
+    """In place of an earlier one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +69,11 @@ class SaveFailed:
 
 Notice = (
     FrameSaved
+    | PreviewSaved
     | ArraysArrived
     | SaveFailed
     | events.Connected
+    | events.MethodsChanged
     | events.Disconnected
     | events.Accepted
     | events.CreditChanged
@@ -141,11 +153,15 @@ class BackendLink:
     def push(self, wire_id: str, frame: Frame) -> bool:
         return self._connection.push(wire_id, frame)
 
+    def ask_methods(self) -> None:
+        """Has the backend look whether weights have come or gone; `MethodsChanged` follows if so."""
+        self._connection.status()
+
     def cancel(self, wire_id: str) -> None:
         self._connection.cancel(wire_id)
 
     def _take(self, event: events.Event) -> None:
-        if not isinstance(event, events.ResultArrived):
+        if not isinstance(event, events.ResultArrived | events.PreviewArrived):
             self.notices.put(event)
             return
         with self._writing:
@@ -153,9 +169,10 @@ class BackendLink:
             if folder is not None:
                 self._write(folder, event)
 
-    def _write(self, folder: Path, event: events.ResultArrived) -> None:
+    def _write(self, folder: Path, event: events.ResultArrived | events.PreviewArrived) -> None:
         try:
-            self.notices.put(_save(folder, event))
+            shown = isinstance(event, events.PreviewArrived)
+            self.notices.put(_show(folder, event) if shown else _save(folder, event))
         except OSError as error:
             message, fix = in_words(error, folder)
             self.notices.put(SaveFailed(event.job, message, f"{fix}, then resume: finished frames are safe."))
@@ -164,6 +181,14 @@ class BackendLink:
             self.notices.put(
                 SaveFailed(event.job, message, "Update the backend and the extension to the same version.")
             )
+
+
+def _show(folder: Path, event: events.PreviewArrived) -> Notice:
+    path = folder / preview_name(event.index)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rewritten = path.is_file()
+    png.write_atomically(path, png.encode(png.to_bytes(event.rgba)))
+    return PreviewSaved(event.job, event.index, rewritten)
 
 
 def _save(folder: Path, event: events.ResultArrived) -> Notice:

@@ -33,7 +33,9 @@ class Driving(msgspec.Struct, frozen=True):
 
 
 def takes_clip(method: MethodDescription | None) -> bool:
-    """Whether a method is driven by pictures and nothing else, so that it needs neither body nor camera."""
+    """Whether pictures alone can drive a method, so that it needs neither body nor camera."""
+    if method is not None and method.takes_clip:
+        return True
     frames = [need for need in method.needs if need.per_frame and not need.optional] if method else []
     return [need.name for need in frames] == [Channel.RGBA]
 

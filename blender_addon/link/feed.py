@@ -66,14 +66,15 @@ class Feed:
 
 
 def begin(job: Job, writer: Executor) -> Feed:
-    """For a new or resumed take: the frames that are missing, in order.
+    """For a new or resumed take: the frames that are missing, in order; all of them where they are made together.
 
     Args:
         job: whose.
         writer: runs what needs no `bpy`, in a thread of its own.
     """
     inputs = writer.submit(take_files.load_inputs, job.folder, dict(job.spec.inputs))
-    return Feed(writer, inputs, deque(job.missing if job.record.source != "nothing" else ()))
+    numbers = job.numbers if job.together and job.missing else job.missing
+    return Feed(writer, inputs, deque(numbers if job.record.source != "nothing" else ()))
 
 
 def capture_next(job: Job, feed: Feed) -> None:

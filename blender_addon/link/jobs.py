@@ -138,6 +138,10 @@ class Job:
     """How many snapshots of the scene have been taken."""
     to_capture: int = 0
     """How many there are still to be taken."""
+    together: bool = False
+    """Its method makes all frames at once, from what the scene looks like at all of them."""
+    previews: set[int] = field(default_factory=set)
+    """Numbers of frames of which a preview is on disk."""
     in_line: int = 0
     """How many pictures of its strip are known to be as they should: those after it are looked at."""
     log: deque[str] = field(default_factory=lambda: deque(maxlen=200))
@@ -194,6 +198,10 @@ class Job:
         """The file of one frame, there or not."""
         return self.folder / frame_name(number)
 
+    def preview_for(self, number: int) -> int | None:
+        """The frame whose preview stands for a frame: the last one before it that has one, else the first."""
+        return max((n for n in self.previews if n <= number), default=min(self.previews, default=None))
+
     def scan(self) -> None:
         """Finds the frames that are on disk: the disk is the truth, not the .blend."""
         there = files_in(self.folder)
@@ -210,7 +218,8 @@ class Job:
             return self.fraction
         leave = self.record.leave
         asked = sum(not within(leave, n) for n in self.numbers) if leave else len(self.numbers)
-        return 1 - len(self.missing) / asked if asked else 1.0
+        there = 1 - len(self.missing) / asked if asked else 1.0
+        return max(there, self.fraction) if self.together and self.state is State.RUNNING else there
 
     @property
     def seconds_left(self) -> float | None:
@@ -220,7 +229,7 @@ class Job:
         if self.eta is not None:
             return self.eta
         spent = time.monotonic() - self.started
-        if self.numbers:
+        if self.numbers and not self.together:
             made, left = len(self.finished) - self.begun_with, len(self.missing)
             return spent / made * left if made > 0 else None
         return spent / self.fraction * (1 - self.fraction) if self.fraction > 0.02 else None

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -35,6 +36,53 @@ class BackendError(RuntimeError):
     """The backend cannot be started; the message says what to do."""
 
 
+def find_python(python: str) -> str:
+    """The interpreter of the backend's environment, as an absolute path.
+
+    Raises:
+        BackendError: none is set, or it cannot be started.
+    """
+    if not python:
+        raise BackendError("No Python is set for the local backend: choose one in the extension's preferences")
+    found = shutil.which(str(Path(python).expanduser()))
+    if found is None:
+        raise BackendError(f"{python} is no Python that can be started: correct it in the extension's preferences")
+    return str(Path(found).absolute())
+
+
+def start_understudy(program: str, arguments: Sequence[str], folder: Path, log_file: Path) -> subprocess.Popen[bytes]:
+    """Starts the command `understudy` of a backend's environment. It ends with its standard input, which the system
+    closes for us however Blender ends.
+
+    Args:
+        program: of `find_python`.
+        arguments: of a command that knows `--with-parent`, which is added.
+        folder: where it runs.
+        log_file: what it prints, written anew.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    # -P: nothing in the folder where it runs is taken for a module.
+    command = [program, "-P", "-m", "understudy_backend.cli", *arguments, "--with-parent"]
+    # Blender's own settings for Python must not reach another Python.
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
+    environment["PYTHONUNBUFFERED"] = "1"
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with log_file.open("wb") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=folder,
+            start_new_session=os.name == "posix",  # Ctrl-C in Blender's terminal is not for the backend
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0)
+            | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+
+
 class LocalBackend:
     """One child process. Call `poll` now and then; it never waits.
 
@@ -45,6 +93,8 @@ class LocalBackend:
     def __init__(self, log_file: Path) -> None:
         self.log_file = log_file
         self.address = ""
+        self.python = ""
+        """The interpreter that it was last started with."""
         self.state = BackendState.STOPPED
         self._process: subprocess.Popen[bytes] | None = None
         self._kill_at = 0.0
@@ -68,36 +118,13 @@ class LocalBackend:
         """
         if self.state in (BackendState.STARTING, BackendState.RUNNING, BackendState.STOPPING):
             raise BackendError("The local backend runs already: stop it first")
-        if not python:
-            raise BackendError("No Python is set for the local backend: choose one in the extension's preferences")
-        found = shutil.which(str(Path(python).expanduser()))
-        if found is None:
-            raise BackendError(f"{python} is no Python that can be started: correct it in the extension's preferences")
-        # It runs in the data folder: a path that is relative to ours would be another one there.
-        found, data_folder = str(Path(found).absolute()), data_folder.absolute()
-        self.address = address or self._private_address()
-        # -P: nothing in the data folder, where it runs, is taken for a module. --with-parent: it ends when its standard
-        # input closes, which the system does for us however Blender ends.
-        command = [found, "-P", "-m", "understudy_backend.cli", "serve", "--with-parent"]
-        command += ["--address", self.address, "--data", str(data_folder), *arguments]
-        # Blender's own settings for Python must not reach another Python.
-        environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
-        environment["PYTHONUNBUFFERED"] = "1"
+        program = find_python(python)
+        data_folder = data_folder.absolute()  # it runs there: a path that is relative to ours would be another one
+        self.address, self.python = address or self._private_address(), python
+        serve = ["serve", "--address", self.address, "--data", str(data_folder), *arguments]
         try:
             data_folder.mkdir(parents=True, exist_ok=True)
-            self.log_file.parent.mkdir(parents=True, exist_ok=True)
-            with self.log_file.open("wb") as log:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                    cwd=data_folder,
-                    start_new_session=os.name == "posix",  # Ctrl-C in Blender's terminal is not for the backend
-                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0)
-                    | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-                )
+            self._process = start_understudy(program, serve, data_folder, self.log_file)
         except OSError as error:
             self._clean()
             raise BackendError(f"The local backend cannot be started ({error}): look at the preferences") from error

@@ -24,6 +24,11 @@ def placeholder_name(kind: str, number: int | None = None) -> str:
     return f"placeholders/{kind}.png" if number is None else f"placeholders/{kind}_{_digits(number)}.png"
 
 
+def preview_name(number: int) -> str:
+    """How a frame looks that is still being made: shown in its place, and as little a frame as a placeholder."""
+    return placeholder_name("preview", number)
+
+
 def placeholder_of(name: str) -> tuple[str, int | None] | None:
     """What `placeholder_name` was given for this name, None for the name of anything else."""
     found = _PLACEHOLDER.fullmatch(name)

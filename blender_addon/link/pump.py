@@ -23,7 +23,7 @@ from ..timeline import prefetch, strip
 from ..timeline.lock import SceneLock
 from . import disk, feed, take_files
 from .book import JobBook
-from .connection import ArraysArrived, BackendLink, FrameSaved, Notice, SaveFailed
+from .connection import ArraysArrived, BackendLink, FrameSaved, Notice, PreviewSaved, SaveFailed
 from .jobs import Job, Problem, State
 from .sender import Sender
 from .watch import Watch
@@ -135,6 +135,7 @@ class Pump:
         job.scan()
         job.record.state, job.record.problem = State.WAITING, None
         job.wire_id, job.stage, job.fraction, job.eta = "", "", 0.0, None
+        job.previews.clear()
         self.jobs.to_end(job)
         self.sender.begin(job)
         self.jobs.write()
@@ -189,6 +190,9 @@ class Pump:
                 self.status = f"Connected to {self.link.address if self.link else ''}"
                 self.sender.methods, self.device = welcome.methods, welcome.device
                 self.on_connected()
+            case events.MethodsChanged(methods=methods):
+                self.sender.methods = methods
+                self.on_connected()
             case events.Disconnected():
                 self._disconnected(notice)
             case events.StatusArrived():
@@ -231,6 +235,11 @@ class Pump:
                 job.stale = True
                 job.rewritten |= rewritten
                 job.meta = meta or job.meta
+            case PreviewSaved(number=number, rewritten=rewritten):
+                if job.state.active:
+                    job.previews.add(number)
+                    job.stale = True
+                    job.rewritten |= rewritten
             case ArraysArrived(arrays=arrays, meta=meta):
                 job.meta = meta
                 if job.state.active:

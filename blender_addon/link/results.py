@@ -93,7 +93,7 @@ def _apply_fit(job: Job, scene: Scene, arrays: dict[str, NDArray]) -> None:
         photo_view.hide(scene)
     old_body, old_camera = photo.photo_body, photo.photo_camera
     name = Path(photo.photo.name).stem
-    body, camera = show_fit(scene, photo.photo, fit, free_body(), name, set_scene=_may_set(scene, number))
+    body, camera = show_fit(scene, photo.photo, fit, free_body(), name, set_camera=_may_set_camera(scene, number))
     mask = arrays.get("photo_mask", arrays.get("mask"))
     if mask is not None:
         mask = np.asarray(mask)
@@ -104,6 +104,7 @@ def _apply_fit(job: Job, scene: Scene, arrays: dict[str, NDArray]) -> None:
         keep(photo.photo_mask)
     if old_body is not None:
         _hand_on_texture(old_body, body)
+        _hand_on_motion(armature_of(old_body), armature_of(body))
         for old in (old_body, armature_of(old_body), old_camera):  # hidden, not deleted: the artist's work may be on it
             if old is not None:
                 old.hide_render = True
@@ -131,7 +132,7 @@ def _photo_of(job: Job, scene: Scene) -> PropertyGroup:
     return photo_of(scene, number)
 
 
-def _may_set(scene: Scene, number: int) -> bool:
+def _may_set_camera(scene: Scene, number: int) -> bool:
     """Whether the photo's camera may become the scene's: not where the artist has one for the shot."""
     photo_cameras = [photo_of(scene, n).photo_camera for n in numbers(scene)]
     return number == 1 and (scene.camera is None or scene.camera in photo_cameras)
@@ -142,6 +143,13 @@ def _hand_on_texture(old: Object, new: Object) -> None:
     if image is not None and old.get(_TEXTURED):
         share_texture(new, image)
         new[_TEXTURED] = True
+
+
+def _hand_on_motion(old: Object, new: Object) -> None:
+    before = old.animation_data
+    if before is not None and before.action is not None:
+        animation = new.animation_data_create()
+        animation.action, animation.action_slot = before.action, before.action_slot
 
 
 def _apply_texture(job: Job, scene: Scene, arrays: dict[str, NDArray]) -> None:

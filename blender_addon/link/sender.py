@@ -62,6 +62,8 @@ class Sender:
 
     def begin(self, job: Job) -> None:
         """A job is wanted: from now on `step` brings it on its way."""
+        description = self.describe(job.spec.method)
+        job.together = description is not None and not description.independent_frames
         found = feed.begin(job, self._writer)
         job.sent, job.captured, job.to_capture = False, 0, len(found.to_capture)
         self._feeds[job.take] = found
@@ -140,7 +142,8 @@ class Sender:
             return True
         if found.taking is None:
             base = self._jobs.get(record.base)
-            numbers = found.digests if record.source != "nothing" else job.missing
+            # The snapshots may be more: those of a whole clip.
+            numbers = [n for n in job.missing if n in found.digests or record.source == "nothing"]
             keys = again.frame_keys(job.spec, numbers, found.digests, self.describe(job.spec.method))
             if base is not None and record.leave:
                 left = [n for n in job.absent if within(record.leave, n)]

@@ -26,6 +26,7 @@ from .local_backend import BackendState, LocalBackend
 from .method_book import MethodBook
 from .moving import Saving
 from .pump import Pump
+from .weight_fetch import WeightFetch
 
 
 class ConnectionRefused(RuntimeError):
@@ -40,6 +41,7 @@ class Session:
         self.lock = SceneLock()
         self.pump = Pump(self.jobs, self.lock, results.apply)
         self.backend = LocalBackend(folders.user_folder() / "backend.log")
+        self.weights = WeightFetch(folders.user_folder() / "weights.log")
         self.method_book = MethodBook(folders.user_folder() / "methods.json")
         self.presets = PresetShelf(folders.user_folder("presets"))
         self.checkup = Checkup()
@@ -79,6 +81,7 @@ class Session:
     def close(self) -> None:
         """Ends timer, thread and child process, and takes the handlers away."""
         self.checkup.close()
+        self.weights.cancel()
         self.pump.stop()
         self.disconnect()
         self.backend.stop_and_wait()
@@ -92,6 +95,7 @@ class Session:
     def _quit(self) -> None:
         """Blender ends without `unregister` (a script's `bpy` does): no thread of ours may be at work when it goes."""
         self.pump.stop()
+        self.weights.cancel()
         self.disconnect()
         self.backend.stop_and_wait()
 
@@ -173,6 +177,8 @@ class Session:
         self.catch_up()
         self.upkeep.tend()
         self.method_book.describe_scenes()
+        if self.weights.poll() and self.pump.link is not None:
+            self.pump.link.ask_methods()
         before = self.backend.state
         if self.backend.poll() is BackendState.DIED and before is not BackendState.DIED:
             last = next((line for line in reversed(self.backend.tail()) if line.strip()), "it said nothing")

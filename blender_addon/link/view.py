@@ -140,6 +140,8 @@ def _words(job: Job, place: int, waiting_for: str, absent: int) -> str:
             return f"{ordinal(place)} in the queue"
         case State.WAITING:
             return waiting_for or ("Waits for the backend" if job.sent else "Getting ready")
+        case State.RUNNING if job.together and len(job.missing) == total:
+            return f"Making {total} frames together"
         case State.RUNNING:
             return f"Making frame {min(len(job.finished) + 1, total)} of {total}" if total else "At work"
         case State.DONE:

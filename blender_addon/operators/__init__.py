@@ -3,7 +3,20 @@
 
 from __future__ import annotations
 
-from . import actor, backend, camera_rigs, cameras, compositing, imitator, presets, queue, settings, takes, versions
+from . import (
+    actor,
+    backend,
+    camera_rigs,
+    cameras,
+    compositing,
+    imitator,
+    presets,
+    queue,
+    settings,
+    takes,
+    versions,
+    weights,
+)
 
 CLASSES = (
     *backend.CLASSES,
@@ -17,4 +30,5 @@ CLASSES = (
     *compositing.CLASSES,
     *settings.CLASSES,
     *presets.CLASSES,
+    *weights.CLASSES,
 )

@@ -152,13 +152,17 @@ class UNDERSTUDY_OT_import_motion(Repairing, FillingGaps, FileChoosing, bpy.type
         return not_now(cls, context.mode == "OBJECT", "Leave Edit or Pose Mode first")
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self._fill_in(context)
+        if self.filepath:  # dropped into the window
+            return self.execute(context)
+        return super().invoke(context, event)
+
+    def _fill_in(self, context: bpy.types.Context) -> None:
+        """What is left open depends on the scene."""
         if not self.properties.is_property_set("start"):
             self.start = context.scene.frame_start
         if not self.properties.is_property_set("set_range"):
             self.set_range = context.scene.understudy.body is None  # of a first actor the shot takes its length
-        if self.filepath:  # dropped into the window
-            return self.execute(context)
-        return super().invoke(context, event)
 
     def people(self) -> tuple[api.Track, ...]:
         """Who is in the chosen file, as far as that can be told at once; nobody for what is no motion."""
@@ -195,6 +199,7 @@ class UNDERSTUDY_OT_import_motion(Repairing, FillingGaps, FileChoosing, bpy.type
         _draw_repairs(self, layout)
 
     def run(self, context: bpy.types.Context) -> str:
+        self._fill_in(context)  # a script does not invoke
         options = {
             name: getattr(self, name)
             for name in (
@@ -202,12 +207,11 @@ class UNDERSTUDY_OT_import_motion(Repairing, FillingGaps, FileChoosing, bpy.type
             )
         }  # fmt: skip
         options["fps"] = self.fps or None
-        start = self.start if self.properties.is_property_set("start") else None
         if self.everyone:
-            bodies = api.import_people(self.path(), context.scene, start, **options)
+            bodies = api.import_people(self.path(), context.scene, self.start, **options)
         else:
             api.import_motion(
-                self.path(), context.scene, None, start, track=self.track, keep_time=self.keep_time, **options
+                self.path(), context.scene, None, self.start, track=self.track, keep_time=self.keep_time, **options
             )
             bodies = [context.scene.understudy.body]
         self.was_read = True
@@ -356,7 +360,7 @@ def _said(bodies: list[bpy.types.Object]) -> str:
     gaps = sum(len(armature.get(MARKERS, ())) for armature in armatures)
     people = f"{len(bodies)} people" if len(bodies) > 1 else bodies[0].name
     seen = f"; markers show {gaps} gap{'s' if gaps > 1 else ''} in what the source saw" if gaps else ""
-    return f"{people}: frames {first:.0f} to {last:.0f}{seen}"
+    return f"{people}: frames {first:.0f} to {int(last + 1e-3)}{seen}"
 
 
 def _pairs(text: str) -> dict[str, str]:

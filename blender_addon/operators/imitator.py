@@ -7,7 +7,9 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from .. import api
+from ..api import imitator as api_imitator
 from ..scene import photos
+from ..scene.photo import moves
 from ..scene.photo_file import NOTE
 from .reporting import FileChoosing, Reporting, not_now, online
 
@@ -90,7 +92,10 @@ class UNDERSTUDY_OT_remove_photo(Reporting, bpy.types.Operator):
 class UNDERSTUDY_OT_fit_photo(Reporting, bpy.types.Operator):
     bl_idname = "understudy.fit_photo"
     bl_label = "Fit Photo"
-    bl_description = "Find the person in the photo, and put a body of their shape and pose before it"
+    bl_description = (
+        "Find the person in the photo, and put a body of their shape and pose before it. If the scene has no camera, "
+        "the photo's becomes its camera"
+    )
 
     number: IntProperty(description="Which photo; 0: the one that is worked on", **_NUMBER)
 
@@ -116,7 +121,11 @@ class UNDERSTUDY_OT_refit(Reporting, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return _fitted(cls, context) and online(cls)
+        return (
+            _fitted(cls, context)
+            and not_now(cls, not moves(_photo(context).photo_body), "Show the photo first: there the body stands still")
+            and online(cls)
+        )
 
     def run(self, context: bpy.types.Context) -> None:
         api.refit(context.scene, number=self.number, keep_pose=self.keep_pose)
@@ -162,8 +171,8 @@ class UNDERSTUDY_OT_paint_mask(Reporting, bpy.types.Operator):
     bl_idname = "understudy.paint_mask"
     bl_label = "Paint Mask"
     bl_description = (
-        "Correct by brush where the person is in the photo: paint away what is not the person; with Ctrl held, paint "
-        "what is missing back"
+        "Correct by brush where the person is in the photo: take away what is not the person, bring back what is "
+        "missing. Once more: close the mask"
     )
     bl_options = {"REGISTER", "UNDO"}
 
@@ -174,7 +183,10 @@ class UNDERSTUDY_OT_paint_mask(Reporting, bpy.types.Operator):
         return not_now(cls, _photo(context).photo_mask is not None, "Fit the photo first: that makes the mask")
 
     def run(self, context: bpy.types.Context) -> None:
-        api.paint_mask(context.scene, self.number)
+        if api_imitator.painting_mask(context.scene, self.number):
+            api_imitator.stop_painting_mask(context.scene, self.number)
+        else:
+            api.paint_mask(context.scene, self.number)
 
 
 class UNDERSTUDY_OT_make_texture(Reporting, bpy.types.Operator):

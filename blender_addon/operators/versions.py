@@ -123,12 +123,14 @@ class UNDERSTUDY_OT_choose_take(Reporting, bpy.types.Operator):
                 menu.layout.operator(UNDERSTUDY_OT_choose_take.bl_idname, text=text, icon=icon).take = job.take
 
         context.window_manager.popup_menu(draw, title="Take")
-        return {"FINISHED"}
+        return {"INTERFACE"}  # nothing is done yet: no undo step
 
     def run(self, context: bpy.types.Context) -> str:
         found = api.strip_in_hand(sequencer_scene(context))
         if found is None:
             raise ValueError(_NO_STRIP)
+        if not self.take:
+            raise ValueError("Say which take the strip is to show")
         take = chosen(self.take)
         api.choose_take(found, take)
         return f"The strip shows {take.record.title}"

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
+
 import bpy
 
 from ..scene.body_parts import armature_of
@@ -26,8 +28,8 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         return
     action = armature_of(body).animation_data.action
     field(column, "Motion").label(text=action.name, translate=False)
-    first, last = action.frame_range
-    field(column, "Frames").label(text=f"{first:.0f} – {last:.0f}", translate=False)
+    first, last = ceil(action.frame_range[0] - 1e-3), floor(action.frame_range[1] + 1e-3)  # as the scene's
+    field(column, "Frames").label(text=f"{first} – {last}", translate=False)
     button(layout, "understudy.import_motion", icon="IMPORT")
     row = layout.row(align=True)
     button(row, "understudy.clean_motion")

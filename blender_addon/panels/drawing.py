@@ -27,6 +27,11 @@ def words(text: str) -> str:
     return pgettext_iface(text)
 
 
+def begun(text: str) -> str:
+    """With a capital at its beginning, as a line of a panel has it."""
+    return text[:1].upper() + text[1:]
+
+
 def exists(operator: str) -> bool:
     """Whether an operator is registered."""
     category, _, name = operator.partition(".")
@@ -53,11 +58,13 @@ def primary(layout: bpy.types.UILayout, operator: str, text: str | None = None, 
     button(row, operator, text, icon, **options)
 
 
-def prose(layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE") -> None:
-    """A sentence on as many lines as the sidebar's width asks for."""
-    width = context.region.width if context.region else 280
+def prose(
+    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, icon: str = "NONE", width: float = 0
+) -> None:
+    """A sentence on as many lines as the sidebar's width asks for, or `width` in pixels at a scale of 1."""
     scale = context.preferences.system.ui_scale or 1.0  # 0 where there is no window
-    most = max(16, int((width / scale - _BORDERS - (20 if icon != "NONE" else 0)) / _CHARACTER))
+    width = width or (context.region.width if context.region else 280) / scale
+    most = max(16, int((width - _BORDERS - (20 if icon != "NONE" else 0)) / _CHARACTER))
     column = layout.column(align=True)
     column.scale_y = 0.85
     for number, line in enumerate(textwrap.wrap(words(text), most, break_long_words=True)):

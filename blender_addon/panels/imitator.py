@@ -7,9 +7,9 @@ import bpy
 
 from ..api import imitator as api_imitator
 from ..link.session import Session, current
-from ..scene import photos
+from ..scene import painting, photos
 from . import method
-from .drawing import busy, button, exists, field, obstacles, primary
+from .drawing import begun, busy, button, exists, field, obstacles, primary
 from .readiness import has_texture, readiness
 
 _SHAPE = ("height", "build", "weight", "trunk", "waist", "legs")
@@ -65,7 +65,13 @@ def _fit(
         row = body.row(align=True)
         row.enabled = not running
         button(row, "understudy.refit", icon="FILE_REFRESH")
-        button(row, "understudy.paint_mask", icon="BRUSH_DATA")
+        masking = api_imitator.painting_mask(context.scene)
+        button(row, "understudy.paint_mask", "Close Mask" if masking else None, "BRUSH_DATA")
+        brush = api_imitator.mask_brush(context.scene) if masking else None
+        if brush is not None:
+            row = body.row(align=True)
+            row.prop_enum(brush, "blend", painting.TAKE_AWAY, text="Take Away", icon="REMOVE")
+            row.prop_enum(brush, "blend", painting.BRING_BACK, text="Bring Back", icon="ADD")
         _shape(body, photo.photo_body)
     method.draw_settings(body, context, "fit")
 
@@ -100,6 +106,9 @@ def _texture(layout: bpy.types.UILayout, context: bpy.types.Context, session: Se
         button(row, "understudy.make_texture", "Make Again", "FILE_REFRESH")
         if exists("understudy.view_texture"):
             body.operator_menu_enum("understudy.view_texture", "stage", text="View", icon="IMAGE_DATA")
+        shading = getattr(context.space_data, "shading", None)
+        if shading is not None and shading.type == "SOLID" and shading.color_type != "TEXTURE":
+            body.prop_enum(shading, "color_type", "TEXTURE", text="Show on Body", icon="TEXTURE")
     method.draw_settings(body, context, "threedhm_texture")
 
 
@@ -118,9 +127,9 @@ def _progress(layout: bpy.types.UILayout, context: bpy.types.Context, session: S
         if job.record.role == role and job.record.scene.find() == context.scene:
             row = layout.row(align=True)
             if job.progress > 0:
-                row.progress(factor=job.progress, text=job.stage)
+                row.progress(factor=job.progress, text=begun(job.stage))
             else:
-                busy(row, job.stage or "Getting ready")
+                busy(row, begun(job.stage) or "Getting ready")
             button(row, "understudy.cancel", "", "X", take=job.take)
             return True
     return False

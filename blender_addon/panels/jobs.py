@@ -9,7 +9,7 @@ from ..api import job_list
 from ..link.jobs import State
 from ..link.session import current
 from ..link.view import JobView
-from .drawing import button, prose, words
+from .drawing import begun, button, prose, words
 
 _MOST = 12
 """So many ended jobs are drawn, the newest first; the takes of older ones are still to be chosen at their strip."""
@@ -67,7 +67,7 @@ def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, job: JobVi
         button(row, "understudy.remove_job", "", "X", take=job.take)
     if job.active:
         column.progress(factor=job.fraction, text=_measure(job))
-        prose(column, context, job.stage or job.words)
+        prose(column, context, begun(job.stage) or job.words)
     elif job.state is not State.DONE or job.missing:
         prose(column, context, job.problem or job.words)
         if job.fix:

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import bpy
-from understudy_shared.protocol.description import MethodDescription
 
 from ..api import settings as api_settings
 from ..link.session import current
 from ..scene import method_settings
-from .drawing import button, field, prose, words
-from .readiness import missing_weights
+from . import weights
+from .drawing import button, field, prose
 
 
 class UNDERSTUDY_MT_method(bpy.types.Menu):
@@ -69,7 +68,7 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
             "INFO",
         )
     else:
-        _weights(layout, context, description)
+        weights.draw(layout, context, description)
     draw_settings(layout, context, chosen, default_closed=False)
     if description is not None:
         header, body = layout.panel("understudy_method_about", default_closed=True)
@@ -77,8 +76,8 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
         if body:
             prose(body, context, description.help)
             prose(body, context, description.paper)
-            for weights in description.weights:
-                prose(body, context, f"{weights.name}: {weights.licence}", "CHECKMARK" if weights.available else "X")
+            for each in description.weights:
+                prose(body, context, f"{each.name}: {each.licence}", "CHECKMARK" if each.available else "X")
 
 
 def draw_settings(
@@ -98,24 +97,6 @@ def draw_settings(
         row.prop(item, method_settings.PATH, text="", slider=True)
         if item.described and not method_settings.is_default(item):
             button(row, "understudy.reset_settings", "", "LOOP_BACK", method=method, setting=item.name)
-
-
-def _weights(layout: bpy.types.UILayout, context: bpy.types.Context, description: MethodDescription) -> None:
-    """What the method lacks, with licence and source."""
-    lacking = missing_weights(description)
-    if not lacking:
-        return
-    box = layout.box()
-    prose(box, context, "The backend lacks the weights of this method. It takes one of these:", "ERROR")
-    for weights in lacking:
-        column = box.column(align=True)
-        size = f", {weights.megabytes:.0f} MB" if weights.megabytes else ""
-        prose(column, context, f"{weights.name}{size}")
-        prose(column, context, words("Licence: {}").format(weights.licence))
-        if weights.source.startswith(("https://", "http://")):
-            column.operator("wm.url_open", text="Where to Get It", icon="URL").url = weights.source
-        else:
-            prose(column, context, words("From: {}").format(weights.source))
 
 
 CLASSES = (UNDERSTUDY_MT_method, UNDERSTUDY_MT_presets, UNDERSTUDY_MT_remove_preset)

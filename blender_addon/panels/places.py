@@ -175,6 +175,7 @@ class UNDERSTUDY_PT_sequencer_compositing(_Compositing, _InSequencer, bpy.types.
 
 class UNDERSTUDY_PT_nodes_compositing(_Compositing, _Section, bpy.types.Panel):
     bl_space_type = "NODE_EDITOR"
+    bl_options: set[str] = set()  # the only section there
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

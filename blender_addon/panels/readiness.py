@@ -147,7 +147,10 @@ def _render(scene: bpy.types.Scene, session: Session) -> Iterator[Obstacle]:
         yield Obstacle('The backend lacks the method "{}": choose another', values=(name,))
     if description is not None:
         if missing_weights(description):
-            yield Obstacle("{} lacks its weights: see Method", values=(description.title,))
+            if session.weights.running:
+                yield Obstacle("The weights are being fetched", "understudy.cancel_weights")
+            else:
+                yield Obstacle("{} lacks its weights", "understudy.get_weights", values=(description.title,))
         multiple = description.size_multiple
         if settings.width % multiple or settings.height % multiple:
             yield Obstacle("Width and height must be multiples of {}", "understudy.round_size", values=(multiple,))

@@ -63,7 +63,8 @@ def _shown() -> tuple:
     ]
     passes = [(saving.words, saving.running) for job in session.jobs if (saving := api_compositing.saved_passes(job))]
     link = session.status, session.pump.online, session.backend.state
-    return link, session.checkup.busy, session.checkup.found, jobs, passes
+    weights = session.weights.running, round(session.weights.fraction, 3), session.weights.problem
+    return link, session.checkup.busy, session.checkup.found, jobs, passes, weights, session.method_book.methods
 
 
 def _tag() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import bpy
 
-from ..api import versions
-from .drawing import button, field, primary, prose
+from ..api import settings, versions
+from .drawing import button, field, primary, prose, words
 
 AGAIN = (
     ("CHANGED", "What Changed", "FILE_REFRESH"),
@@ -31,6 +31,13 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row.label(text=f"{job.spec.frames.start} – {job.spec.frames.end}", translate=False)
     row = field(layout, "Seed")
     row.label(text=str(job.spec.seed), translate=False)
+    scene = job.record.scene.find()
+    method = settings.described(settings.chosen_method(scene)) if isinstance(scene, bpy.types.Scene) else None
+    if method is not None and not method.independent_frames:
+        sentence = words(
+            "{} makes all frames together: if one has changed, all are made again, and a part takes as long as all"
+        )
+        prose(layout, context, sentence.format(method.title), "INFO")
     column = layout.column(align=True)
     column.label(text="Render Again")
     for what, label, icon in AGAIN:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which passes are being saved now, and the timer that goes on with them in a window, one frame at a time."""
+"""Which passes are being saved now, and the timer that looks after it in a window."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import bpy
 
+from . import passes_apart
 from .pass_saving import PassSaving
 
 INTERVAL = 0.05
@@ -69,7 +70,10 @@ class PassDesk:
             self._timer = None
             return None
         try:
-            waiting[0].step()
+            if passes_apart.possible():
+                waiting[0].step_apart(passes_apart.PassesApart)
+            else:
+                waiting[0].step()
         except Exception as error:  # or the timer would be gone, and nobody would know why
             traceback.print_exc()
             waiting[0].problem = f"{type(error).__name__}: {error}. Please report it"

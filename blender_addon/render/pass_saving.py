@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Saving the passes of a take, one frame at a time, so that a window stays alive meanwhile.
 
-In a window a timer calls `step`; `wait` does so in scripts without one. Blender renders on the main thread; packing and
-writing is done in a thread beside it. What is on disk and still right is not made again: a saving that was cancelled
-goes on where it stopped.
+In a window a timer calls `step_apart`: another Blender, without a window, renders and writes. `wait` calls `step` in
+scripts without one: there Blender renders on the main thread; packing and writing is done in a thread beside it. What
+is on disk and still right is not made again: a saving that was cancelled goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import bpy
 from understudy_shared.frames import Frame
@@ -38,6 +38,33 @@ _OF_PIXELS = frozenset({"intermediate", "mask"})
 
 _UNWRITTEN = 2
 """Frames that may wait for the writer: a slow disk holds up the rendering rather than fill the memory."""
+
+
+@dataclass
+class News:
+    """What a Blender without a window has done since the last look."""
+
+    done: set[int] = field(default_factory=set)
+    """Frames."""
+    missing: set[int] = field(default_factory=set)
+    made: int = 0
+    """Files; told at the end."""
+    problem: str = ""
+    ended: bool = False
+    begun: bool = True
+    """False where it has ended before it could begin."""
+
+
+class Apart(Protocol):
+    """A Blender without a window that saves the passes: see `passes_apart`."""
+
+    def poll(self) -> News:
+        """What it has done; never waits."""
+        ...
+
+    def stop(self) -> None:
+        """Ends it."""
+        ...
 
 
 def file_number(job: Job, number: int) -> int:
@@ -69,6 +96,9 @@ class PassSaving:
     """Why it stopped, in one sentence."""
     cancelled: bool = field(default=False, init=False)
     _writing: dict[int, Future[int]] = field(default_factory=dict, init=False)
+    _apart: Apart | None = field(default=None, init=False)
+    _alone: bool = field(default=False, init=False)
+    """No other Blender can help."""
     _writer: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +114,9 @@ class PassSaving:
 
     @property
     def running(self) -> bool:
-        return not self.cancelled and not self.problem and len(self.done) < len(self.job.numbers)
+        if self.cancelled or self.problem:
+            return False
+        return len(self.done) < len(self.job.numbers) or self._apart is not None
 
     @property
     def progress(self) -> float:
@@ -109,6 +141,7 @@ class PassSaving:
         """Stops it. What is being written is finished first, what is there stays."""
         if self.running:
             self.cancelled = True
+        self._end_apart()
         self._writer.shutdown(wait=True)
 
     def step(self) -> bool:
@@ -128,6 +161,35 @@ class PassSaving:
             self.problem = str(error)
         if not self.running:
             self._writer.shutdown(wait=True)
+        return self.running
+
+    def step_apart(self, start: Callable[[Job, tuple[str, ...], FileFormat], Apart]) -> bool:
+        """As `step`, but another Blender does the work, begun with the first call; where it cannot begin, `step` goes
+        on. Returns whether there is more.
+
+        Args:
+            start: starts it.
+        """
+        if not self.running or self._alone or self._writing:
+            return self.step()
+        if self._apart is None and self.held():
+            return True
+        try:
+            self._apart = self._apart or start(self.job, self.passes, self.file_format)
+        except OSError as error:
+            print(f"Understudy: no other Blender can save the passes ({error}): this one does it")
+            self._alone = True
+            return True
+        except ValueError as error:
+            self.problem = str(error)
+            return False
+        news = self._apart.poll()
+        self.done |= news.done
+        self.missing |= news.missing
+        self.made += news.made
+        if news.ended:
+            self._apart = None
+            self.problem, self._alone = news.problem, not news.begun
         return self.running
 
     def wait(self) -> None:
@@ -156,6 +218,11 @@ class PassSaving:
             raise RuntimeError(self.problem)
 
     # -- inside
+
+    def _end_apart(self) -> None:
+        if self._apart is not None:
+            self._apart.stop()
+            self._apart = None
 
     def _collect(self) -> None:
         for number in [number for number, future in self._writing.items() if future.done()]:

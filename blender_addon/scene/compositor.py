@@ -158,15 +158,15 @@ def _new_frame(scene: Scene, tree: NodeTree, shot: str) -> Node:
     frame.location = (left, bottom)
     for part, kind, place in (
         ("passes", "CompositorNodeImage", (30, -40)),
-        ("missing", "CompositorNodeImage", (30, -420)),
-        ("group", "CompositorNodeGroup", (330, -40)),
+        ("missing", "CompositorNodeImage", (30, -520)),
+        ("group", "CompositorNodeGroup", (380, -40)),
     ):
         node = tree.nodes.new(kind)
         node[_PART] = part
         node.parent, node.location = frame, place
-        node.select = False
+        node.select, node.width = False, 240
     over = _part(frame, "group")
-    over.node_tree, over.label, over.width = group(), "Person over Scene", 240
+    over.node_tree, over.label = group(), "Person over Scene"
     return frame
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import bpy
 from bpy.app.handlers import persistent
-from bpy.types import Area, Image, Object, Scene, Window
+from bpy.types import Area, Brush, Image, Object, Scene, Window
 
 from .body_parts import mesh_of
 from .modes import enter
@@ -27,6 +27,15 @@ _BRUSHES = "brushes/essentials_brushes-mesh_texture.blend/Brush/"
 """Where Blender's own brushes are, within its library of essentials."""
 
 _BRUSH, _ERASER = "Paint Hard", "Erase Hard"
+
+TAKE_AWAY, BRING_BACK = "ERASE_ALPHA", "ADD_ALPHA"
+"""How a brush blends that paints on a mask: what it makes transparent keeps its colour, and can be brought back."""
+
+_OPENED = "understudy_mask"
+"""Custom property of a screen: the editor in which a mask is painted on was opened for that, and goes with it."""
+
+_MARGIN = 160
+"""Pixels of an Image Editor's height that its headers and its shelf of brushes cover."""
 
 
 def keep(image: Image) -> None:
@@ -68,7 +77,7 @@ def paint_body(scene: Scene, body: Object, image: Image) -> None:
     settings = scene.tool_settings.image_paint
     settings.mode, settings.canvas = "IMAGE", image
     enter(scene, mesh, "TEXTURE_PAINT")
-    if _erases(scene):  # since the mask was painted on
+    if mask_brush(scene) is not None:  # since the mask was painted on
         _choose_brush(_BRUSH)
     for window, area in _views():
         _flat(window, area)
@@ -90,7 +99,7 @@ def stop_painting(scene: Scene, body: Object) -> None:
 
 
 def paint_mask(scene: Scene, image: Image, body: Object | None, context: bpy.types.Context) -> bool:
-    """Opens a mask in an Image Editor with a brush that makes transparent; with Ctrl held it brings back.
+    """Opens a mask in an Image Editor with a brush that makes transparent; `mask_brush` can also bring back.
 
     Args:
         scene: whose brush settings.
@@ -102,16 +111,50 @@ def paint_mask(scene: Scene, image: Image, body: Object | None, context: bpy.typ
         False where Blender has no window.
     """
     keep(image)
-    if body is not None and not _erases(scene):
+    brush = mask_brush(scene)
+    if brush is not None:
+        brush.blend = TAKE_AWAY
+    elif body is not None:
         _choose_eraser(scene, body)  # first: it lets Image Editors show the body's texture
     scene.tool_settings.image_paint.canvas = image
+    there = nearest(context, "IMAGE_EDITOR") is not None
     found = open_editor(context, "IMAGE_EDITOR")
     if found is None:
         return False
-    space = found[1].spaces.active
+    window, area = found
+    if not there:
+        window.screen[_OPENED] = True
+    space = area.spaces.active
     space.image, space.display_channels = image, "COLOR_ALPHA"
     space.ui_mode = "PAINT"
+    if min(image.size) > 0 and area.height > _MARGIN:
+        space.zoom_percentage = 100 * min(area.width / image.size[0], (area.height - _MARGIN) / image.size[1])
     return True
+
+
+def mask_brush(scene: Scene) -> Brush | None:
+    """The brush in hand, where it is one that takes away or brings back."""
+    brush = scene.tool_settings.image_paint.brush
+    return brush if brush is not None and brush.blend in (TAKE_AWAY, BRING_BACK) else None
+
+
+def painting_mask(image: Image, context: bpy.types.Context) -> bool:
+    """Whether a mask is open in this window to be painted on."""
+    return context.window is not None and _mask_editor(context.window, image) is not None
+
+
+def stop_painting_mask(image: Image, context: bpy.types.Context) -> None:
+    """Closes the editor of a mask, if it was opened for it, and packs what was painted."""
+    pack_painted()
+    window = context.window
+    area = _mask_editor(window, image) if window is not None else None
+    if window is None or area is None:
+        return
+    area.spaces.active.ui_mode = "VIEW"
+    if window.screen.get(_OPENED) and not bpy.app.background:  # without a window, Blender hangs later
+        del window.screen[_OPENED]
+        with bpy.context.temp_override(window=window, area=area, region=area.regions[-1]):
+            bpy.ops.screen.area_close()
 
 
 def show_image(image: Image, context: bpy.types.Context) -> bool:
@@ -122,9 +165,12 @@ def show_image(image: Image, context: bpy.types.Context) -> bool:
     return found is not None
 
 
-def _erases(scene: Scene) -> bool:
-    brush = scene.tool_settings.image_paint.brush
-    return brush is not None and brush.blend == "ERASE_ALPHA"
+def _mask_editor(window: Window, image: Image) -> Area | None:
+    for area in window.screen.areas:
+        space = area.spaces.active
+        if area.type == "IMAGE_EDITOR" and space.image == image and space.ui_mode == "PAINT":
+            return area
+    return None
 
 
 def _choose_eraser(scene: Scene, body: Object) -> None:

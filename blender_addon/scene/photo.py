@@ -38,9 +38,10 @@ def show_fit(
     body: BodyModel,
     name: str = "Photo",
     *,
-    set_scene: bool = True,
+    set_camera: bool = True,
 ) -> tuple[Object, Object]:
-    """Puts the fitted body before its photo, in the world frame of the fit.
+    """Puts the fitted body before its photo, in the world frame of the fit. Resolution, rate and range of the scene are
+    the shot's and stay.
 
     Args:
         scene: gets body and camera.
@@ -48,7 +49,7 @@ def show_fit(
         fit: the arrays named in `FIT_ARRAYS`.
         body: the model that was fitted.
         name: of both objects, with "Body" and "Camera" after it.
-        set_scene: also makes the camera the scene's, with resolution and pixel aspect of the photo.
+        set_camera: also makes the camera the scene's.
 
     Returns:
         (mesh object of the body, camera).
@@ -60,9 +61,9 @@ def show_fit(
     width, height = photo.size
     fps = scene.render.fps / scene.render.fps_base
     view = CameraTrajectory(fit["extrinsics"][None], fit["intrinsics"][None], width, height, fps)
-    first, last = scene.frame_start, scene.frame_end
-    camera = import_camera(scene, view, first, f"{name} Camera", set_scene)
-    scene.frame_start, scene.frame_end = first, last  # a photo has no length
+    camera = import_camera(scene, view, scene.frame_start, f"{name} Camera", set_scene=False)
+    if set_camera:
+        scene.camera = camera
     set_background(scene, camera, photo)
     mesh = create_body(scene, body, fit["betas"], f"{name} Body")
     set_pose(mesh, fit["global_orient"], fit["body_pose"], fit["transl"])

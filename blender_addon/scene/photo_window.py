@@ -7,7 +7,7 @@ Views are no data: undo leaves them alone, so what they were like is kept with t
 from __future__ import annotations
 
 import bpy
-from bpy.types import Area, Context, Object, Scene, Screen, SpaceView3D
+from bpy.types import Area, Context, Object, Scene, Screen, SpaceView3D, Window
 
 from . import photo_view
 from .photos import photo_of
@@ -29,7 +29,8 @@ def look(scene: Scene, context: Context) -> bool:
     region = space.region_3d
     kept = screen[_BEFORE].to_dict() if _BEFORE in screen else {}
     key = str(list(screen.areas).index(area))
-    if key not in kept:
+    first = key not in kept
+    if first:
         kept[key] = {
             "local": space.use_local_camera,
             "camera": space.camera.name if space.use_local_camera and space.camera else "",
@@ -44,9 +45,17 @@ def look(scene: Scene, context: Context) -> bool:
         screen[_BEFORE] = kept
     space.use_local_camera, space.camera = True, photo_of(scene, number).photo_camera
     region.view_perspective = "CAMERA"
-    region.view_camera_zoom, region.view_camera_offset = 20, (0, 0)
+    if first and not bpy.app.background:
+        _fit(window, area)
     space.overlay.show_overlays = True  # backgrounds are one of them
     return True
+
+
+def _fit(window: Window, area: Area) -> None:
+    """Brings the camera's whole frame into a view that looks through it."""
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.view3d.view_center_camera()
 
 
 def look_back() -> None:

@@ -29,6 +29,9 @@ Doubles = NDArray[np.float64]
 Kind = Literal["ORBIT", "DOLLY", "CRANE", "SPIRAL", "HANDHELD", "TURNTABLE"]
 Ease = Literal["NONE", "IN", "OUT", "BOTH"]
 
+FULL_FRAME = 36.0
+"""Millimetres of the longer side of a full-frame sensor."""
+
 NAMES: dict[str, str] = {
     "ORBIT": "Orbit",
     "DOLLY": "Dolly",
@@ -88,7 +91,8 @@ def add_rig(scene: Scene, body: Object, rig: Rig, sizes: tuple[tuple[int, int], 
         scene: where it is linked.
         body: what the camera looks at, either of its two objects.
         rig: the move.
-        sizes: (width, height) of further pictures, besides the scene's, in which the body must be whole.
+        sizes: (width, height) of further pictures, besides the scene's, in which the body must be whole. The lens is
+            that of the first; the others see as much from top to bottom, where a person needs the room.
 
     Raises:
         ValueError: options that make no move, or not a body.
@@ -99,13 +103,15 @@ def add_rig(scene: Scene, body: Object, rig: Rig, sizes: tuple[tuple[int, int], 
         raise ValueError("A camera move needs at least one frame")
     frames = rig.start + np.arange(rig.length)
     subject = look_at_body(body, scene, frames.tolist(), hips=rig.follow)
-    open_to = _half_views(scene, rig.lens, (picture_size(scene), *sizes))
+    sizes = *sizes, picture_size(scene)
+    high = _sensor_height(scene, sizes[0])
+    open_to = _half_views(scene, rig.lens, high, sizes)
     fps = scene.render.fps / scene.render.fps_base
     distance = rig.distance or _closest(rig, subject, fps, open_to)
     poses = camera_poses(rig, subject, distance, fps)
     if subject.pelvis is not None:
         poses[:, :2, 3] -= subject.pelvis[:, :2]
-    camera = new_camera(scene, f"{NAMES[rig.kind]} Camera")
+    camera = new_camera(scene, f"{NAMES[rig.kind]} Camera", (FULL_FRAME, high), "VERTICAL")
     camera.data.lens = rig.lens
     action = bpy.data.actions.new(camera.name)
     key_poses(camera, action, frames.astype(np.float64), poses, stepped=rig.kind == "TURNTABLE")
@@ -173,12 +179,19 @@ def _shake(rig: Rig, fps: float) -> Doubles:
     return out
 
 
-def _half_views(scene: Scene, lens: float, sizes: tuple[tuple[int, int], ...]) -> Doubles:
-    """(2,) tangents of half the angle of view, across and down, that every picture size has at least."""
+def _sensor_height(scene: Scene, size: tuple[int, int]) -> float:
+    """Millimetres of a full-frame sensor that a picture of `size` takes from top to bottom."""
+    render = scene.render
+    return FULL_FRAME * min(1.0, size[1] * render.pixel_aspect_y / (size[0] * render.pixel_aspect_x))
+
+
+def _half_views(scene: Scene, lens: float, high: float, sizes: tuple[tuple[int, int], ...]) -> Doubles:
+    """(2,) tangents of half the angle of view, across and down, that every picture size has at least on a sensor of
+    `high` millimetres."""
     aspect = scene.render.pixel_aspect_x, scene.render.pixel_aspect_y
     tangents = []
     for width, height in sizes:
-        k = intrinsics_from_blender(lens, width, height, pixel_aspect=aspect)
+        k = intrinsics_from_blender(lens, width, height, "VERTICAL", sensor_height=high, pixel_aspect=aspect)
         tangents.append((width / 2 / k[0, 0], height / 2 / k[1, 1]))
     return np.min(tangents, axis=0)
 

@@ -5,6 +5,8 @@ Frames may arrive in any order, the strip grows in order. While the job runs, wh
 back, so that the strip never shows a wrong picture. When the job stops, the held frames are shown at their true
 places, and a missing frame between them shows a placeholder (see `placeholder`).
 
+Where the backend shows frames while it makes them, the strip shows those previews meanwhile, and has its whole length.
+
 A new take of a shot that has a strip already takes that strip over when its first frame arrives: place, length, trim
 and effects stay, and frames that are not there yet show a placeholder too. Until then the earlier take is seen.
 
@@ -19,7 +21,7 @@ from collections.abc import Iterable
 import bpy
 
 from ..link.jobs import Job
-from ..link.names import frame_name
+from ..link.names import frame_name, preview_name
 from ..link.ranges import within
 from ..link.shots import stands_for
 from . import compat, placeholder, prefetch
@@ -97,6 +99,10 @@ def wanted_files(job: Job, start: int = 0, length: int = 0) -> list[str]:
             names.append(frame_name(number))
             continue
         left = bool(leave) and within(leave, number)
+        preview = job.preview_for(number) if job.state.active and not left else None
+        if preview is not None:
+            names.append(preview_name(preview))
+            continue
         beyond = last is None or number > last
         if index >= length and (beyond or (job.state.active and not left)):
             break
@@ -128,8 +134,11 @@ def update(job: Job, jobs: Iterable[Job] = ()) -> int:
         )
     strips = parts(scene, job.take)
     changes = 0
-    if not strips and not job.record.placed and (job.finished - job.taken_over or not job.missing):
+    begun = bool(job.finished - job.taken_over or not job.missing)
+    if not strips and not job.record.placed and (begun or job.previews):
         taken = [strip for take in stands_for(job, jobs) for strip in parts(scene, take)]
+        if taken and not begun:
+            return 0  # previews are no reason to hide frames
         if taken:
             for strip in taken:
                 show(job, strip, jobs)

@@ -72,6 +72,8 @@ WORDS = {
     "There is no body to move": "Kein Körper, der sich bewegt",
     # imitator
     "Add Photo": "Foto hinzufügen",
+    "Bring Back": "Zurückholen",
+    "Close Mask": "Maske schließen",
     "Fit": "Anpassung",
     "Fit Again": "Neu anpassen",
     "Fit Photo": "Foto anpassen",
@@ -90,7 +92,9 @@ WORDS = {
     "Reset": "Zurücksetzen",
     "Shape": "Gestalt",
     "Show Photo": "Foto zeigen",
+    "Show on Body": "Auf dem Körper zeigen",
     "Stop Painting": "Malen beenden",
+    "Take Away": "Wegnehmen",
     "Texture": "Textur",
     "The body has no texture yet": "Der Körper hat noch keine Textur",
     "The photo is being fitted": "Das Foto wird angepasst",
@@ -124,8 +128,26 @@ WORDS = {
         "Dem Backend fehlen die Gewichte dieser Methode. Sie nimmt eines von diesen:"
     ),
     "The backend lacks this method": "Dem Backend fehlt diese Methode",
-    "Where to Get It": "Wo es das gibt",
-    "{} lacks its weights: see Method": "{} fehlen die Gewichte: siehe Methode",
+    "{} makes all frames together: if one has changed, all are made again, and a part takes as long as all": (
+        "{} macht alle Bilder zusammen: Hat sich eines geändert, werden alle neu gemacht, und ein Teil dauert so lange "
+        "wie alle"
+    ),
+    "{} lacks its weights": "{} fehlen die Gewichte",
+    # weights
+    "Fetching weights": "Gewichte werden geholt",
+    "Get Weights": "Gewichte holen",
+    "I Accept the Licence": "Ich nehme die Lizenz an",
+    "Look for Weights": "Nach Gewichten sehen",
+    "Read the Licence": "Lizenz lesen",
+    "Stop Fetching": "Holen abbrechen",
+    "The backend is on another computer. Run this there, then press OK:": (
+        "Das Backend ist auf einem anderen Rechner. Dort dies ausführen, dann OK drücken:"
+    ),
+    "The weights are being fetched": "Die Gewichte werden geholt",
+    "Then press OK: the backend looks for it.": "Danach OK drücken: Das Backend sieht danach.",
+    "Weights": "Gewichte",
+    "Where It Comes From": "Woher es kommt",
+    "{:.1f} of {:.1f} GB": "{:.1f} von {:.1f} GB",
     # render and jobs
     "All Frames": "Alle Bilder",
     "Cancel All Jobs": "Alles abbrechen",

@@ -147,6 +147,25 @@ def test_both_halves_of_guidance_together_or_apart(tmp_path: Path) -> None:
     np.testing.assert_allclose(made.latents(range(7)).numpy(), apart, atol=1e-4)
 
 
+def test_halves_that_do_not_fit_together_go_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    apart, sizes = finished(tmp_path / "apart"), []
+
+    def short(unet, noisy, *rest):
+        sizes.append(len(noisy))
+        if len(noisy) > 1:
+            raise torch.OutOfMemoryError
+        return predict(unet, noisy, *rest)
+
+    monkeypatch.setattr("understudy_backend.models.animate_anyone.animation.predict", short)
+    settings = ClipSettings(SIZE, 7, steps=2, windows=WINDOWS, seed=5)
+    made = Clip(parts(), photo(), settings, tmp_path / "together", batched=True)
+    for index in range(7):
+        made.guide(index, {"pose": pose(index)})
+    made.denoise()
+    assert sizes[0] == 2 and set(sizes[1:]) == {1}  # it is tried once
+    np.testing.assert_array_equal(made.latents(range(7)).numpy(), apart)
+
+
 def test_reference_reaches_only_the_last_clips_of_a_batch() -> None:
     generator = torch.Generator().manual_seed(1)
     noisy = torch.randn((2, 4, 3, 8, 8), generator=generator)

@@ -2,63 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from understudy_backend.methods.animate_anyone import AnimateAnyone
 from understudy_backend.methods.champ import Champ
-from understudy_backend.methods.clips import GREEN, ClipParams, finished, framed_photo
+from understudy_backend.methods.clips import GREEN, ClipParams, finished, framed_photo, own_seeds, previewed
 from understudy_backend.methods.contract import Cancelled, MethodError, Task
-from understudy_backend.models.animate_anyone.denoising import noise_schedule
-from understudy_backend.models.animate_anyone.guider import PoseGuider
-from understudy_backend.models.animate_anyone.networks import NetworkConfig, build_denoiser, build_reference_net
-from understudy_backend.models.animate_anyone.parts import AnimatorParts
-from understudy_backend.models.champ.guidance_encoders import GuidanceEncoders
-from understudy_backend.weights.animate_anyone import Kind, save_animator
+from understudy_backend.models.animate_anyone.noise import SeedRange
 from understudy_shared.body import Y_UP_TO_Z_UP, free_body, joint_transforms, skin
 from understudy_shared.camera_paths import orbit
 from understudy_shared.frames import Channel, Frame
 from understudy_shared.job import FrameRange, JobSpec
 
-TINY = NetworkConfig(channels=(8, 8, 8, 8), heads=2, token_width=16, groups=8, motion_heads=2)
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny_animators import KINDS, write_weights
+
 SIZE, NUMBERS = (64, 96), FrameRange(3, 9, 1)
 METHODS = {"animate_anyone": AnimateAnyone, "champ": Champ}
 FEW = {"steps": 2, "window": 4, "overlap": 1, "weights": "tiny"}
 
 
-def write_weights(folder: Path, kind: Kind) -> None:
-    torch.manual_seed(1)
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        norm_num_groups=8,
-    )
-    clip = CLIPVisionConfig(
-        hidden_size=16, intermediate_size=16, projection_dim=16, num_hidden_layers=1, num_attention_heads=2,
-        image_size=224, patch_size=56,
-    )  # fmt: skip
-    guider = PoseGuider(TINY) if kind == "animate_anyone" else GuidanceEncoders(TINY)
-    parts = AnimatorParts(
-        vae, CLIPVisionModelWithProjection(clip), build_reference_net(TINY), build_denoiser(TINY), guider,
-        noise_schedule(),
-    )  # fmt: skip
-    for module in parts.modules:
-        for parameter in module.parameters():
-            if not parameter.any():
-                parameter.data.normal_(0, 0.02)
-    save_animator(parts, TINY, folder / f"{kind}-tiny", kind)
-
-
 @pytest.fixture(autouse=True)
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "weights"
-    for kind in ("animate_anyone", "champ"):
+    for kind in KINDS:
         write_weights(folder, kind)
     monkeypatch.setenv("UNDERSTUDY_WEIGHTS", str(folder))
     return folder
@@ -146,7 +118,7 @@ def test_what_is_missing_is_told_in_one_line(weights: Path) -> None:
         assert [w.available for w in described.weights] == [False, True]
         with pytest.raises(MethodError, match="has no set 'published'") as told:
             run(kind, weights="published")
-        assert "Hugging Face" in told.value.fix
+        assert f"{kind}-published" in told.value.fix
     (weights / "champ-tiny" / "guidance_encoder_depth.safetensors").unlink()
     with pytest.raises(MethodError, match=r"guidance_encoder_depth\.pth"):
         run("champ")
@@ -180,6 +152,35 @@ def test_the_photo_is_framed_around_the_person() -> None:
     assert np.array_equal(framed_photo(inputs, ClipParams(framing="whole"), SIZE), inputs["photo"][..., :3])
     with pytest.raises(MethodError, match="where the person is"):
         framed_photo({"photo": photo()}, ClipParams(background="none"), SIZE)
+
+
+@pytest.mark.parametrize("background", ["photo", "none"])
+def test_frames_are_shown_while_they_are_made(background: str) -> None:
+    """At each step the same frame, as the finished ones are; at the last step it is the finished one."""
+    shown: list[tuple[int, np.ndarray]] = []
+    asked = task("animate_anyone", background=background, window=7)
+    asked = dataclasses.replace(asked, preview=lambda index, rgba: shown.append((index, rgba)))
+    made = {r.index: r.arrays["rgba"] for r in AnimateAnyone().run(asked, frames())}
+    assert [index for index, _ in shown] == [6, 6]
+    assert (shown[0][1] != made[6]).any() and np.array_equal(shown[-1][1], made[6])
+
+
+def test_long_clips_are_shown_at_several_places() -> None:
+    assert [previewed(n, 24) for n in (1, 24, 48)] == [(0,), (12,), (12, 36)]
+    assert previewed(960, 24) == (120, 360, 600, 840)
+
+
+def test_a_range_with_a_seed_of_its_own() -> None:
+    """With the clip's own seed nothing changes; another one changes its frames most, and their neighbours."""
+    base = run("animate_anyone")
+    same = run("animate_anyone", seeds="5-6: 5")
+    other = run("animate_anyone", seeds="5 to 6: 9, 99: 1")
+    assert all(np.array_equal(same[n], base[n]) for n in base)
+    change = {n: np.abs(other[n].astype(int) - base[n]).mean() for n in base}
+    assert set(sorted(change, key=change.__getitem__)[-2:]) == {5, 6}
+    assert own_seeds("-4 to -2: 7,3:1", range(-5, 5)) == (SeedRange(1, 3, 7), SeedRange(8, 8, 1))
+    with pytest.raises(MethodError, match="'7-' gives no frames a seed"):
+        own_seeds("7-", range(9))
 
 
 def test_green_is_keyed_out_and_people_stay() -> None:

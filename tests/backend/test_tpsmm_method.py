@@ -105,6 +105,29 @@ def test_driving_pictures_of_any_size():
     assert [r.arrays["rgba"].shape for r in results] == [(64, 96, 4)] * 2
 
 
+def test_a_clip_of_one_frame_leaves_the_photo_in_its_own_pose():
+    photo = picture(0)
+    (only,) = run([picture(2)], {"photo": photo, "reference": picture(2)})
+    (own,) = run([photo], {"photo": photo}, mode="standard")
+    (other,) = run([picture(2)], {"photo": photo}, mode="standard")
+    assert np.abs(only.arrays["rgba"].astype(int) - own.arrays["rgba"]).max() <= 1
+    assert np.abs(only.arrays["rgba"].astype(int) - other.arrays["rgba"]).max() > 1
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_clip_in_which_nobody_is_moves_nothing(level):
+    photo, empty = picture(0), np.full((40, 70, 4), 255, np.uint8)
+    empty[..., :3] = level
+    still = run([empty, empty], {"photo": photo, "reference": empty})
+    (own,) = run([photo], {"photo": photo}, mode="standard")
+    for result in still:
+        assert np.abs(result.arrays["rgba"].astype(int) - own.arrays["rgba"]).max() <= 1
+    for mode in ("standard", "avd"):  # the keypoints have nobody to lie on, and lie somewhere
+        (result,) = run([empty], {"photo": photo}, mode=mode)
+        shown = result.arrays["rgba"][:, 16:80]
+        assert (shown[..., 3] == 255).all() and shown[..., :3].std() > 1
+
+
 def test_square_crop_stands_in_the_middle_of_a_wide_frame():
     (result,) = run([picture(2)], {"photo": picture(0)}, mode="standard")
     alpha = result.arrays["rgba"][..., 3]
@@ -221,6 +244,18 @@ def test_best_reference_is_the_one_whose_face_is_held_alike():
     (first,) = run([other], {"photo": photo, "reference": mirrored})
     assert np.array_equal(chosen.arrays["rgba"], wanted.arrays["rgba"])
     assert not np.array_equal(first.arrays["rgba"], wanted.arrays["rgba"])
+
+
+def test_best_reference_needs_a_face_in_one_of_the_frames():
+    path = Path(__file__).parents[2] / "packaging/demo/samples/photos/openpeople_P001.jpg"
+    photo = np.asarray(Image.open(path).convert("RGBA"))
+    inputs = {"photo": photo, "reference": picture(1, 256, 256), "reference_2": picture(2, 256, 256)}
+    with pytest.raises(MethodError, match="no face was found in any of the reference frames") as refused:
+        run([picture(3)], inputs, match_reference=True)
+    assert refused.value.code == "no_face" and refused.value.fix
+    (chosen,) = run([picture(3)], inputs | {"reference_2": photo}, match_reference=True)
+    (wanted,) = run([picture(3)], {"photo": photo, "reference": photo})
+    assert np.array_equal(chosen.arrays["rgba"], wanted.arrays["rgba"])
 
 
 def test_description_lists_the_published_sets_as_missing():

@@ -27,10 +27,10 @@ PHOTO = np.full((4, 4, 4), 77, np.uint8)
 
 
 class Server:
-    """`understudy serve` as a user would start it, with the test's methods."""
+    """`understudy serve` as a user would start it, with the test's methods, and the catalogue's if asked."""
 
-    def __init__(self, folder: Path, address: str = "", *more: str) -> None:
-        self.folder, self.more = folder, more
+    def __init__(self, folder: Path, address: str = "", *more: str, catalogue: bool = False) -> None:
+        self.folder, self.more = folder, (*more, *(() if catalogue else ("--no-catalogue",)))
         self.address = address or (f"ipc://{folder}/s" if os.name == "posix" else "tcp://127.0.0.1:7799")
         self.process: subprocess.Popen | None = None
         self.start()
@@ -39,7 +39,7 @@ class Server:
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests/blender/backend_methods"), "OMP_NUM_THREADS": "1"}
         environment.pop("PYTHONHOME", None)
         arguments = ["serve", "--address", self.address, "--data", str(self.folder / "data"), "--with-parent"]
-        arguments += ["--no-catalogue", *self.more]
+        arguments += self.more
         for name in ("Stamp", "Look", "Follow", "Pour"):
             arguments += ["--method", f"understudy_test_methods:{name}"]
         self.process = subprocess.Popen(

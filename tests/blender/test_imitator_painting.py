@@ -207,6 +207,19 @@ def test_the_mask_opens_ready_to_be_painted_on(stage_of):
     assert brush.brush.blend == "MIX"
 
 
+def test_the_mask_is_left_by_the_same_button(stage_of):
+    bpy.ops.understudy.paint_mask()
+    brush = stage_of.tool_settings.image_paint.brush
+    brush.blend = "ADD_ALPHA"  # as the panel's Bring Back does
+    mask = stage_of.understudy.photo_mask
+    stroke(mask, np.s_[10:20], (1, 1, 1, 255))
+    assert bpy.ops.understudy.paint_mask() == {"FINISHED"}
+    space = next(a for a in bpy.context.window.screen.areas if a.type == "IMAGE_EDITOR").spaces.active
+    assert space.ui_mode == "VIEW" and not mask.is_dirty
+    bpy.ops.understudy.paint_mask()
+    assert brush.blend == "ERASE_ALPHA"  # it opens as it did at first
+
+
 def test_all_bodies_show_one_texture_that_is_in_the_file_once(stage_of):
     from blender_addon import api
 

@@ -112,6 +112,25 @@ def test_a_second_fit_keeps_the_first_hidden_and_hands_its_texture_on(photo_scen
     np.testing.assert_array_equal(get_texture(second), texture)
 
 
+def test_a_second_fit_moves_on_in_the_motion_of_the_first(photo_scene, fit, tmp_path, wave):
+    from blender_addon import api
+    from blender_addon.link import results
+    from blender_addon.scene.motion import apply_motion, read_motion
+
+    scene, _ = photo_scene
+    results.apply(job_for(scene, "fit", tmp_path), fit, {})
+    apply_motion(scene.understudy.photo_body, wave, 1, 24)
+    moving = read_motion(scene.understudy.body, scene, [3, 30])
+    api.show_photo(scene)  # there it stands, to be corrected and fitted again
+    results.apply(job_for(scene, "fit", tmp_path), {**fit, "betas": fit["betas"] + 0.2}, {})
+    api.hide_photo(scene)
+    again = read_motion(scene.understudy.body, scene, [3, 30])
+    for name in ("global_orient", "body_pose", "transl"):
+        # radians and metres: the bones of another shape lie otherwise
+        np.testing.assert_allclose(getattr(again, name), getattr(moving, name), atol=0.03, err_msg=name)
+    np.testing.assert_allclose(again.betas, fit["betas"].reshape(-1) + 0.2, atol=1e-5)
+
+
 def test_incomplete_results_say_what_to_do(photo_scene, fit, tmp_path):
     from blender_addon.link import results
 

@@ -9,99 +9,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from panel_stage import Layout, drawn, operators, texts
 
 bpy = pytest.importorskip("bpy")
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Layout:
-    """Records what is drawn. As strict as Blender where it matters: icons, menus and properties must exist."""
-
-    def __init__(self, log: list) -> None:
-        self.log, self.enabled, self.active = log, True, True
-        self.alignment, self.scale_y = "EXPAND", 1.0
-        self.use_property_split = self.use_property_decorate = False
-
-    def _part(self, **_):
-        return Layout(self.log)
-
-    row = column = box = split = column_flow = _part
-
-    def panel(self, idname, default_closed=False):
-        self.log.append(("panel", idname, default_closed))
-        return Layout(self.log), Layout(self.log)
-
-    def label(self, text="", icon="NONE", translate=True):
-        assert icon in ICONS, icon
-        self.log.append(("label", text))
-
-    def operator(self, idname, text=None, icon="NONE"):
-        assert icon in ICONS, icon
-        category, name = idname.split(".")
-        kind = getattr(bpy.types, f"{category.upper()}_OT_{name}", None) or getattr(bpy.ops, category)
-        assert kind is not None
-        self.log.append(("operator", idname, text))
-        made = SimpleNamespace(idname=idname)
-        for prop in dict(getattr(getattr(bpy.ops, category), name).get_rna_type().properties):
-            setattr(made, prop, None)
-        return made
-
-    def operator_menu_enum(self, idname, prop, text="", icon="NONE"):
-        assert icon in ICONS, icon
-        category, name = idname.split(".")
-        assert prop in getattr(getattr(bpy.ops, category), name).get_rna_type().properties
-        self.log.append(("operator", idname, text))
-
-    def menu(self, idname, text=None, icon="NONE"):
-        assert hasattr(bpy.types, idname) and icon in ICONS
-        self.log.append(("menu", idname, text))
-
-    def prop(self, owner, path, text=None, icon="NONE", **_):
-        owner.path_resolve(path)
-        self.log.append(("prop", path, text))
-
-    def progress(self, factor=0.0, text="", type="BAR"):
-        assert 0 <= factor <= 1
-        self.log.append(("progress", factor, text))
-
-    def separator(self, **_):
-        pass
-
-
-ICONS = set(bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"].enum_items.keys())
-
-
 @pytest.fixture
 def addon(scene, addon):
     """In a fresh file."""
     return addon
-
-
-def drawn(*names: str) -> list:
-    """What the panels of these names draw (default: all that Blender would show)."""
-    log: list = []
-    from blender_addon.panels import CLASSES
-
-    for cls in CLASSES:
-        if not issubclass(cls, bpy.types.Panel) or (names and cls.__name__ not in names):
-            continue
-        if not names and hasattr(cls, "poll") and not cls.poll(bpy.context):
-            continue
-        panel = SimpleNamespace(layout=Layout(log))
-        log.append(("section", cls.__name__))
-        if hasattr(cls, "draw_header_preset"):
-            cls.draw_header_preset(panel, bpy.context)
-        cls.draw(panel, bpy.context)
-    return log
-
-
-def operators(log) -> list[str]:
-    return [entry[1] for entry in log if entry[0] == "operator"]
-
-
-def texts(log) -> str:
-    return " ".join(str(entry[-1]) for entry in log if entry[0] in ("label", "progress"))
 
 
 def clay():

@@ -27,6 +27,7 @@ class FakeSession:
     backend: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(state="stopped"))
     jobs: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(active=list))
     method_book: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(methods=()))
+    weights: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(running=False))
 
 
 @pytest.fixture
@@ -156,6 +157,11 @@ def test_a_method_that_cannot_run_says_why(addon):
     assert ask(with_method(weights=weights)) == []  # one of the two is enough
     (obstacle,) = ask(with_method(weights=weights[:1]))
     assert "weights" in obstacle.sentence and obstacle.values == ("3DHM",) and obstacle.blocking
+    assert obstacle.operator == "understudy.get_weights"
+    fetching = with_method(weights=weights[:1])
+    fetching.weights.running = True
+    (obstacle,) = ask(fetching)
+    assert obstacle.operator == "understudy.cancel_weights" and obstacle.blocking
     scene.understudy.width = 250
     (obstacle,) = ask(with_method(size_multiple=16))
     assert obstacle.operator == "understudy.round_size" and obstacle.values == (16,)

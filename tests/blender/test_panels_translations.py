@@ -22,6 +22,7 @@ _SAYING = {
     "button": 2,
     "menu": None,
     "prop": None,
+    "prop_enum": None,
     "operator": None,
     "_part": 2,
     "_running": 3,

@@ -78,7 +78,7 @@ def test_the_body_stands_where_the_fit_saw_it_and_comes_back(fitted, model, fit)
 
     scene, settings = fitted, fitted.understudy
     body, camera = settings.photo_body, settings.photo_camera
-    assert (scene.render.resolution_x, scene.render.resolution_y, scene.camera) == (WIDTH, HEIGHT, camera)
+    assert (scene.render.resolution_x, scene.render.resolution_y, scene.camera) == (1920, 1080, camera)
     frame = frame_geometry(body, camera, scene, scene.frame_current, (WIDTH, HEIGHT)).channels
     pixels, _ = project(frame["vertices"], frame["extrinsics"], frame["intrinsics"])
     one = skin(model, fit["betas"], *(fit[n][None] for n in ("global_orient", "body_pose", "transl")))[0]

@@ -158,3 +158,28 @@ def test_a_clip_whose_half_done_work_is_gone_starts_again(server, tmp_path):
             shutil.rmtree(folder)
         again = client.run(spec, {})
         assert {result.index for result in client.arrived(again)} == set(range(1, 9))
+
+
+def test_a_clip_is_made_from_all_its_frames_whoever_has_some_of_them(server):
+    """A client that asks for the rest of a clip gives what all of it is made from, and is sent the rest alone."""
+    spec = JobSpec("chain", FrameRange(1, 8), SIZE)
+    total = sum(int(body(number).channels["rgba"][0, 0, 1]) for number in range(1, 9))
+    with Client(server.address) as client:
+        job = client.run(spec, {}, have=range(2, 8))
+        assert client.pushed == Counter(range(1, 9))
+        arrived = {result.index: result.arrays["rgba"] for result in client.arrived(job)}
+        assert arrived.keys() == {1, 8}
+        assert all((rgba == (total + index) % 256).all() for index, rgba in arrived.items())
+        assert [event.index for event in client.events if isinstance(event, events.PreviewArrived)] == [1]
+
+
+def test_previews_come_before_the_frames_and_the_bar_follows_the_method(server):
+    with Client(server.address) as client:
+        client.run(JobSpec("chain", FrameRange(1, 8), SIZE), {})
+        kinds = (events.PreviewArrived, events.ResultArrived)
+        shown = [(type(event), event.index) for event in client.events if isinstance(event, kinds)]
+        assert shown == [(kinds[0], 1), (kinds[0], 2), *((kinds[1], n) for n in range(1, 9))]
+        preview = next(event for event in client.events if isinstance(event, events.PreviewArrived))
+        assert preview.rgba.shape == (2, 2, 4) and (preview.rgba == 9).all()
+        fractions = [event.fraction for event in client.events if isinstance(event, events.Progressed)]
+        assert fractions == sorted(fractions) and set(fractions) <= {n / 8 for n in range(9)}

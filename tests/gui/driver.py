@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 
 import bpy
@@ -72,33 +73,119 @@ class Driver:
         subprocess.run(["import", "-window", "root", str(self.out / f"{self._count:02d}_{name}.png")], check=True)
         self.result["steps"].append(name)
 
-    def click(self, x: int, y: int, button: int = 1) -> None:
-        _xdotool("mousemove", x, y, "click", button)
+    def click(self, x: int, y: int, button: int = 1) -> Steps:
+        """Comes near, goes there, presses and lets go, no quicker than a hand: Blender shall see each."""
+        _xdotool("mousemove", x - 4, y)
+        yield 0.15
+        _xdotool("mousemove", x, y)
+        yield 0.15
+        _xdotool("mousedown", button)
+        yield 0.1
+        _xdotool("mouseup", button)
+        yield 0.3
+
+    def key(self, *names: str) -> Steps:
+        """Keys, as X11 calls them, one after the other, at the place of the pointer."""
+        for name in names:
+            _xdotool("key", name)
+            yield 0.3
+
+    def enter(self, text: str) -> Steps:
+        """Into the text field that was clicked, in place of what is there."""
+        yield from self.key("ctrl+a")
+        _xdotool("type", "--delay", 20, text)
+        yield 0.4
+        yield from self.key("Return")
+
+    def choose(self, operator: str, x: int, y: int, most: int = 300) -> Steps:
+        """Opens the menu whose button is there, and clicks the entry that does it.
+
+        Args:
+            operator: as for `press`.
+            x, y: of the button that opens the menu, in pixels of the screen.
+            most: height in which the entry must be, in pixels.
+        """
+        yield from self.click(x, y)
+        yield 0.7
+        yield from self.pick(operator, x, y, range(ROW, most, ROW))
+
+    def pick(self, operator: str, x: int, y: int, places: Iterable[int]) -> Steps:
+        """Clicks the entry of an open menu that does it; it is looked for at these distances below a point."""
+        for down in places:
+            yield from self.look(operator, x - 4, y + down)
+            if self.found:
+                yield from self.click(*self.found)
+                return
+        raise LookupError(f"no entry of the menu does {operator}")
+
+    def drag(self, start: tuple[int, int], right: int) -> Steps:
+        """A stroke to the right, with the left button held."""
+        x, y = start
+        _xdotool("mousemove", x - 4, y)
+        yield 0.3
+        _xdotool("mousemove", x, y)
+        yield 0.3
+        _xdotool("mousedown", 1)
+        for moved in range(0, right + 1, 10):
+            _xdotool("mousemove", x + moved, y)
+            yield 0.1
+        _xdotool("mouseup", 1)
+        yield 1.0
+
+    def switch_editor(self, area: bpy.types.Area, letter: str, wanted: str) -> Steps:
+        """Another editor in the place of this one, from the menu at the left of its header.
+
+        Args:
+            letter: that is underlined in the menu; "1" is its first entry, the 3D view.
+            wanted: the editor's `ui_type`.
+        """
+        header = region_of(area, "HEADER")
+        for _ in range(3):
+            yield from self.click(*screen(header.x + 24, header.y + header.height // 2))
+            yield 1.0
+            yield from self.key(letter)
+            yield 1.5
+            if area.ui_type == wanted:
+                return
+            yield from self.key("Escape")
+        raise LookupError(f"the editor does not become {wanted}")
+
+    def drop(self, path: Path, area: bpy.types.Area) -> Steps:
+        """Drags a file from a file manager onto an editor."""
+        x, y = self.middle(area, "WINDOW")
+        command = [sys.executable, str(Path(__file__).with_name("drop.py")), str(x), str(y), str(path)]
+        dropping = subprocess.Popen(command)
+        yield lambda: dropping.poll() is not None
+        if dropping.returncode:
+            raise RuntimeError(f"{path.name} could not be dropped")
+        yield 1.0
+
+    def key_over(self, area: bpy.types.Area, *names: str) -> Steps:
+        """Keys with the pointer over an editor."""
+        x, y = self.middle(area, "WINDOW")
+        _xdotool("mousemove", x - 40, y)
+        yield 0.3
+        _xdotool("mousemove", x - 60, y)
+        yield 0.3
+        yield from self.key(*names)
+
+    def frame_all(self, area: bpy.types.Area) -> Steps:
+        """The Home key over an editor: all that is in it comes into view."""
+        yield from self.key_over(area, "Home")
+        yield 3.0
 
     def open_sidebar(self, area: bpy.types.Area, tab: str) -> Steps:
-        """Clicks the little arrow at the editor's right edge, then down the tabs until ours is in front."""
-        for down in range(8, 90, 6):
-            if _region(area, "UI").width > 1:
-                break
-            top = _region(area, "WINDOW").y + _region(area, "WINDOW").height - _region(area, "TOOL_HEADER").height * 2
-            x, y = _screen(area.x + area.width - 6, top - down)
-            _xdotool("mousemove", x - 30, y)  # the arrow wakes up when the pointer comes near
-            yield 0.2
-            _xdotool("mousemove", x, y)
-            yield 0.2
-            _xdotool("mousedown", 1)
-            yield 0.1
-            _xdotool("mouseup", 1)
-            yield 0.4
-        region = _region(area, "UI")
+        """The N key over an editor, then clicks down the tabs until ours is in front."""
+        if region_of(area, "UI").width <= 1:
+            yield from self.key_over(area, "n")
+            yield 1.5
+        region = region_of(area, "UI")
         if region.width <= 1:
             raise LookupError("the sidebar does not open")
-        yield 1.0
         for down in range(10, region.height, 20):
             if region.active_panel_category == tab:
                 return
-            self.click(*_screen(region.x + region.width - 9, region.y + region.height - down))
-            yield 0.3
+            yield from self.click(*screen(region.x + region.width - 9, region.y + region.height - down))
         raise LookupError(f"there is no tab {tab}")
 
     def scroll_to_top(self, area: bpy.types.Area) -> Steps:
@@ -107,8 +194,8 @@ class Driver:
         yield 0.6
 
     def middle(self, area: bpy.types.Area, kind: str = "UI") -> tuple[int, int]:
-        region = _region(area, kind)
-        return _screen(region.x + region.width // 2, region.y + region.height // 2)
+        region = region_of(area, kind)
+        return screen(region.x + region.width // 2, region.y + region.height // 2)
 
     def press(self, operator: str, area: bpy.types.Area, right: float = 0.45) -> Steps:
         """Finds the button of an operator in the sidebar and clicks it.
@@ -120,17 +207,17 @@ class Driver:
         """
         yield from self.find(operator, area, right)
         assert self.found is not None
-        self.click(*self.found)
-        yield 0.5
+        yield from self.click(*self.found)
+        yield 0.3
 
     def find(self, operator: str, area: bpy.types.Area, right: float = 0.45) -> Steps:
         """Looks down the sidebar, then scrolls, and looks again."""
         yield from self.scroll_to_top(area)
         for _ in range(5):
-            region = _region(area, "UI")
+            region = region_of(area, "UI")
             x = region.x + int(region.width * right)
             for y in range(region.y + region.height - 4, region.y + 4, -ROW):
-                yield from self.look(operator, *_screen(x, y))
+                yield from self.look(operator, *screen(x, y))
                 if self.found:
                     return
             _xdotool("mousemove", *self.middle(area), "click", "--repeat", 8, "--delay", 8, 5)
@@ -146,27 +233,33 @@ class Driver:
         yield 0.05
         self.found = (x, y) if operator in bpy.context.window_manager.clipboard else None
 
-    def choose_file(self, name: str) -> Steps:
-        """In the file browser that is open: clicks at files until the one is marked, then the button that takes it."""
+    def choose_file(self, name: str, folder: Path | None = None) -> Steps:
+        """In the file browser that is open: clicks at files until the one is marked, then the button that takes it.
+
+        Args:
+            folder: typed into the field at the top first; default: the one that is shown.
+        """
         yield lambda: _browser() is not None
         yield 1.5
         window, area = _browser()
         space = area.spaces.active
-        list_ = _region(area, "WINDOW")
+        if folder is not None:
+            top = region_of(area, "UI")
+            yield from self.click(*screen(top.x + top.width // 3, top.y + top.height // 2, window))
+            yield from self.enter(f"{folder}/")
+            yield 1.0
+        list_ = region_of(area, "WINDOW")
         for row in range(12):
             for column in range(1, 8):
                 x, y = list_.x + column * list_.width // 8, list_.y + list_.height - 12 - row * 20
-                self.click(*_screen(x, y, window))
-                yield 0.15
+                yield from self.click(*screen(x, y, window))
                 if space.params.filename == name:
                     yield 0.5
                     self.shot(f"file_{Path(name).stem}")
-                    run = _region(area, "EXECUTE")
+                    run = region_of(area, "EXECUTE")
                     # The button that takes the file is the last in the row at the bottom.
-                    x, y = _screen(run.x + int(run.width * 0.91), run.y + run.height // 2, window)
-                    _xdotool("mousemove", x, y)
-                    yield 0.3
-                    self.click(x, y)
+                    x, y = screen(run.x + int(run.width * 0.91), run.y + run.height // 2, window)
+                    yield from self.click(x, y)
                     yield 1.5
                     if _browser() is not None:
                         raise LookupError("the file browser did not take the file")
@@ -188,11 +281,11 @@ def _browser() -> tuple[bpy.types.Window, bpy.types.Area] | None:
     return None
 
 
-def _region(area: bpy.types.Area, kind: str) -> bpy.types.Region:
+def region_of(area: bpy.types.Area, kind: str) -> bpy.types.Region:
     return next(region for region in area.regions if region.type == kind)
 
 
-def _screen(x: int, y: int, window: bpy.types.Window | None = None) -> tuple[int, int]:
+def screen(x: int, y: int, window: bpy.types.Window | None = None) -> tuple[int, int]:
     """From a window's pixels (origin at its bottom left) to the screen's (top left). The first window fills the screen,
     and there is no window manager, so that no window has a frame."""
     first = bpy.context.window_manager.windows[0]

@@ -12,6 +12,7 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
 from driver import Driver, Steps, area_of
+from installing import connect, install
 
 ZIP, PROJECT, ADDRESS = (argument for argument in sys.argv[-3:])
 PHOTO, MOTION = "photo.jpg", "motion.npz"
@@ -20,14 +21,12 @@ FRAMES = 8
 
 def steps(driver: Driver) -> Steps:
     view = area_of("VIEW_3D")
-    driver.click(500, 700)  # the splash screen
-    yield 1.0
+    yield from install(driver, Path(ZIP))
     yield from driver.open_sidebar(view, "Understudy")
     yield 1.0
     driver.shot("welcome")
+    yield from connect(driver, view, ADDRESS)
 
-    # Where the backend is, is the one thing that is typed: here, into the preferences.
-    bpy.context.preferences.addons["bl_ext.user_default.understudy"].preferences.address = ADDRESS
     from bl_ext.user_default.understudy.link.session import current
 
     scene = bpy.context.scene
@@ -40,8 +39,6 @@ def steps(driver: Driver) -> Steps:
             raise RuntimeError(bad[0])
         return not jobs.active()
 
-    yield 1.0
-    yield from driver.press("understudy.connect", view)
     yield lambda: current().pump.online
     yield 1.0
     driver.shot("connected")
@@ -56,8 +53,11 @@ def steps(driver: Driver) -> Steps:
     yield 1.5
     driver.shot("fitting")
     yield lambda: idle() and settings.photo_body is not None
-    yield 1.0
+    yield from driver.press("understudy.show_photo(", view, 0.2)
+    yield 3.0
     driver.shot("fitted")
+    yield from driver.press("understudy.show_photo(", view, 0.2)
+    yield from driver.frame_all(view)
 
     yield from driver.press("understudy.make_texture", view)
     yield 1.5
@@ -83,24 +83,19 @@ def steps(driver: Driver) -> Steps:
     yield 2.0
     driver.shot("rendered")
 
-    # The strip, in the place of the view, and the sequencer's own sidebar.
-    view.ui_type = "SEQUENCE_EDITOR"
-    view.spaces.active.view_type = "SEQUENCER_PREVIEW"
-    view.spaces.active.show_region_ui = True
-    yield 2.0
-    next(region for region in view.regions if region.type == "UI").active_panel_category = "Understudy"
-    yield 2.0
-    scene.sequence_editor.active_strip = scene.sequence_editor.strips[0]
-    with bpy.context.temp_override(area=view, region=next(r for r in view.regions if r.type == "WINDOW")):
-        bpy.ops.sequencer.view_all()
-    yield 3.0
+    yield from driver.switch_editor(view, "v", "SEQUENCE_EDITOR")
+    yield from driver.key_over(view, "ctrl+Tab", "ctrl+Tab")  # the preview, then the preview and the strips
+    yield 1.0
+    yield from driver.open_sidebar(view, "Understudy")
+    yield from driver.frame_all(view)
     driver.shot("strip")
+    yield from driver.key("ctrl+s")
+    yield lambda: not bpy.data.is_dirty
     strips = scene.sequence_editor.strips
     driver.result["strips"] = [len(strip.elements) for strip in strips]
     driver.result["files"] = [Path(bpy.path.abspath(strip.directory)).is_relative_to(PROJECT) for strip in strips]
 
 
-bpy.ops.extensions.package_install_files(filepath=ZIP, repo="user_default", enable_on_install=True)
 for thing in list(bpy.data.objects):
     bpy.data.objects.remove(thing)  # an empty stage, of the length that is wanted
 bpy.context.scene.frame_end = FRAMES

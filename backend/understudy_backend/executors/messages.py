@@ -22,6 +22,10 @@ class Ready(Message, frozen=True, tag="ready"):
     """Methods that could not be loaded, and why."""
 
 
+class Describe(Message, frozen=True, tag="describe"):
+    """Say Ready once more: weights may have come, or gone."""
+
+
 class Run(Message, frozen=True, tag="run"):
     """Make frames of a job; which ones follow as Give."""
 
@@ -68,6 +72,13 @@ class Progressed(Message, frozen=True, tag="progress"):
     stage: str
 
 
+class Previewed(Message, frozen=True, tag="preview"):
+    """How a frame looks so far, beside it the picture as the array `rgba`."""
+
+    run: int
+    index: int
+
+
 class Made(Message, frozen=True, tag="made"):
     """A result, beside it its arrays."""
 
@@ -103,6 +114,6 @@ class Broke(Message, frozen=True, tag="broke"):
     fix: str
 
 
-to_worker: Codec[Run | Give | NoMore | Stop] = Codec(Run | Give | NoMore | Stop)
-FromWorker = Ready | Want | Progressed | Made | Finished | Stopped | Again | Broke
+to_worker: Codec[Describe | Run | Give | NoMore | Stop] = Codec(Describe | Run | Give | NoMore | Stop)
+FromWorker = Ready | Want | Progressed | Previewed | Made | Finished | Stopped | Again | Broke
 from_worker: Codec[FromWorker] = Codec(FromWorker)

@@ -24,11 +24,13 @@ from ..jobs.job import NO_CONDITIONS, Failure, Job
 from .messages import (
     Again,
     Broke,
+    Describe,
     Finished,
     FromWorker,
     Give,
     Made,
     NoMore,
+    Previewed,
     Progressed,
     Ready,
     Run,
@@ -57,8 +59,12 @@ class Progress(Protocol):
         """Fraction of the whole job, and seconds left if known."""
         ...
 
+    def job_previewed(self, job: Job, index: int, rgba: NDArray) -> None:
+        """How a frame looks so far."""
+        ...
+
     def methods_known(self, methods: Mapping[str, MethodDescription]) -> None:
-        """A worker has started and told its methods."""
+        """A worker has told its methods: at its start, or asked anew."""
         ...
 
 
@@ -72,6 +78,8 @@ class _Current:
     """Frames the worker has asked for and not been given."""
     given: int = 0
     no_more: bool = False
+    fraction: float = 0.0
+    """As the method last said."""
     last_given: float = 0.0
     stopped_at: float | None = None
     """When it was told to stop."""
@@ -141,6 +149,11 @@ class Runner:
         if self.trouble or not at_once:
             self._start_at = time.monotonic() + (RETRY if self.trouble else 1.0)
 
+    def describe(self) -> None:
+        """Asks the worker for its methods once more; `methods_known` tells them."""
+        if self._worker is not None and self._ready:
+            self._worker.say(Describe())
+
     def close(self) -> None:
         """Ends the worker."""
         if self._worker is not None:
@@ -176,9 +189,14 @@ class Runner:
             case Want(n=n):
                 current.owed += n
             case Progressed():
-                self._tell_progress(job, message.fraction, message.stage)
+                self._note_start(current, message.fraction)
+                current.fraction = message.fraction
+                self._tell_progress(current, message.stage)
+            case Previewed(index=index):
+                if not job.state.ended and "rgba" in arrays:
+                    self._progress.job_previewed(job, index, arrays["rgba"])
             case Made():
-                self._made(job, message, arrays)
+                self._made(current, message, arrays)
             case Finished():
                 lost = sorted(job.given)
                 self._over(current)
@@ -191,7 +209,8 @@ class Runner:
                 self._over(current)
                 self._book.fail(job, Failure(message.code, message.message, message.fix))
 
-    def _made(self, job: Job, made: Made, arrays: dict[str, NDArray]) -> None:
+    def _made(self, current: _Current, made: Made, arrays: dict[str, NDArray]) -> None:
+        job = current.job
         if job.state.ended:
             return
         if made.index not in job.given:
@@ -200,14 +219,22 @@ class Runner:
             return
         self._book.finish(job, made.index, made.meta, arrays)
         job.lost_starts = 0
-        self._tell_progress(job, 0.0, "")
+        self._tell_progress(current, "")
 
-    def _tell_progress(self, job: Job, fraction: float, stage: str) -> None:
+    def _note_start(self, current: _Current, fraction: float) -> None:
+        """A clip that goes on where it was is not as fast as its first report would have it: time counts from there."""
+        job = current.job
+        if not job.method.independent_frames and current.fraction == 0 < fraction:
+            job.running_since, job.done_when_started = time.monotonic(), fraction
+
+    def _tell_progress(self, current: _Current, stage: str) -> None:
+        job = current.job
         if job.state.ended:
             return
         total = len(job.spec.frames.numbers())
-        # Of one result the method knows how far it is; of many, their number tells.
-        whole = fraction if total == 1 else len(job.finished) / total
+        # Of one result, and of frames that are made together, the method knows how far it is; else their number tells.
+        together = total == 1 or not job.method.independent_frames
+        whole = current.fraction if together else len(job.finished) / total
         self._progress.job_progressed(job, whole, stage, job.seconds_left(whole))
 
     # -- what the worker is told
@@ -223,7 +250,8 @@ class Runner:
         if not self._worker.say(Run(run=self._runs, spec=job.spec, inputs=inputs, folder=folder)):
             return
         self._book.was_served(job)
-        job.running_since, job.finished_when_started = time.monotonic(), len(job.finished)
+        total = len(job.spec.frames.numbers())
+        job.running_since, job.done_when_started = time.monotonic(), len(job.finished) / total
         self._current = _Current(self._runs, job, last_given=time.monotonic())
         self._heard = time.monotonic()
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -27,7 +27,23 @@ from understudy_shared.protocol.wire import WireError, bound
 from ..jobs.container import ContainerError, read_container
 from ..methods.catalogue import make_method
 from ..methods.contract import Cancelled, Method, MethodError, Task
-from .messages import Again, Broke, Finished, Give, Made, NoMore, Progressed, Ready, Run, Stop, Stopped, Want, to_worker
+from .messages import (
+    Again,
+    Broke,
+    Describe,
+    Finished,
+    Give,
+    Made,
+    NoMore,
+    Previewed,
+    Progressed,
+    Ready,
+    Run,
+    Stop,
+    Stopped,
+    Want,
+    to_worker,
+)
 from .residency import Residency, default_budget, is_out_of_memory, memory_in_use
 
 log = logging.getLogger(__name__)
@@ -43,6 +59,8 @@ class _Server:
         self._socket = zmq.Context.instance().socket(zmq.PAIR)
         bound(self._socket, messages=8)
         self._socket.connect(address)
+        self.describe: Callable[[], None] = lambda: None
+        """Says Ready once more: whenever the server asks for it, also in the middle of a run."""
 
     def say(self, message: msgspec.Struct, arrays: dict[str, NDArray] | None = None) -> None:
         self._socket.send_multipart(to_worker.encode(message, arrays), copy=False)
@@ -50,9 +68,12 @@ class _Server:
     def hear(self, *, wait: bool) -> Run | Give | NoMore | Stop | None:
         """The next message; None if there is none and none is waited for."""
         # No deadline: the watch on standard input ends the process when there is nobody left to hear.
-        if not wait and not self._socket.poll(0):
-            return None
-        return to_worker.decode(self._socket.recv_multipart())[0]
+        while wait or self._socket.poll(0):
+            message = to_worker.decode(self._socket.recv_multipart())[0]
+            if not isinstance(message, Describe):
+                return message
+            self.describe()
+        return None
 
 
 class _Stream:
@@ -116,10 +137,14 @@ def _run(
             stream.check()
             server.say(Progressed(run=run, fraction=min(max(float(fraction), 0.0), 1.0), stage=str(stage)[:200]))
 
+        def preview(index: int, rgba: NDArray) -> None:
+            server.say(Previewed(run=run, index=index), {"rgba": rgba})
+
         params = _params(order.spec, methods[name])
         inputs = {key: np.load(path, allow_pickle=False) for key, path in order.inputs.items()}
         folder = Path(order.folder) if order.folder else None
-        for result in method.run(Task(order.spec, params, inputs, device, folder, progress), iter(stream)):
+        task = Task(order.spec, params, inputs, device, folder, progress, preview)
+        for result in method.run(task, iter(stream)):
             stream.check()
             meta = msgspec.json.decode(msgspec.json.encode(result.meta))
             server.say(Made(run=run, index=result.index, meta=meta), dict(result.arrays))
@@ -192,8 +217,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     methods, problems = _make_methods(options.method)
     budget = options.memory_bytes or default_budget(options.device)
     residency = Residency(methods, options.device, budget, lambda: memory_in_use(options.device))
-    descriptions = tuple(method.description for method in methods.values())
-    server.say(Ready(methods=descriptions, problems=tuple(problems)))
+
+    def describe() -> None:
+        descriptions = tuple(method.description for method in methods.values())
+        server.say(Ready(methods=descriptions, problems=tuple(problems)))
+
+    def describe_again() -> None:
+        try:
+            describe()
+        except OSError:  # a file of weights came or went while it was looked at: what was said last still holds
+            log.exception("the methods cannot be described")
+
+    describe()
+    server.describe = describe_again
     serve(server, methods, residency, options.device)
 
 

@@ -65,7 +65,8 @@ class Job:
     ahead_bytes: int = 0
     """Conditions in the spool of frames that are not finished."""
     running_since: float | None = None
-    finished_when_started: int = 0
+    done_when_started: float = 0.0
+    """The fraction that was done at that moment."""
 
     @property
     def id(self) -> str:
@@ -121,8 +122,7 @@ class Job:
         if self.running_since is None:
             return None
         elapsed = time.monotonic() - self.running_since
-        total = len(self.spec.frames.numbers())
-        done_before = self.finished_when_started / total
-        if fraction - done_before < 0.01:
+        done = fraction - self.done_when_started
+        if done < 0.01:
             return None
-        return elapsed / (fraction - done_before) * (1 - fraction)
+        return elapsed / done * (1 - fraction)

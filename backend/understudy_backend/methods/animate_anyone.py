@@ -35,13 +35,15 @@ class AnimateAnyone:
         return MethodDescription(
             name="animate_anyone",
             title="Animate Anyone",
-            help="Moves the person of the photo as the body moves, all frames together, so that they are smooth.",
+            help="Moves the person of the photo as the body moves, or as a person in a video does, all frames "
+            "together, so that they are smooth.",
             paper="arXiv 2311.17117",
             params=describe(ClipParams),
             needs=NEEDS,
             gives=(Channel.RGBA,),
             weights=animator_sets("animate_anyone"),
             independent_frames=False,
+            takes_clip=True,
         )
 
     def load(self, device: str) -> None:

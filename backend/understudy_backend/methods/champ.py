@@ -38,7 +38,8 @@ class Champ:
         return MethodDescription(
             name="champ",
             title="Champ",
-            help="Moves the person of the photo as the body moves, true to its shape, all frames together.",
+            help="Moves the person of the photo as the body moves, true to its shape, all frames together. It needs a "
+            "body: a video drives it by a motion that was estimated from it and imported.",
             paper="arXiv 2403.14781",
             params=describe(ChampParams),
             needs=NEEDS,

@@ -7,7 +7,8 @@ The clip's state lies in the job's folder, so a job that was cancelled, or whose
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,7 @@ from understudy_backend.methods.contract import MethodError, Result, Task
 from understudy_backend.methods.fit import photo_of
 from understudy_backend.methods.params import setting
 from understudy_backend.models.animate_anyone.animation import Clip, ClipSettings
+from understudy_backend.models.animate_anyone.noise import SeedRange
 from understudy_backend.models.animate_anyone.parts import AnimatorParts
 from understudy_backend.models.animate_anyone.solvers import Solver
 from understudy_backend.models.animate_anyone.windows import Windows
@@ -38,6 +40,8 @@ SMALLEST = 64
 """Pixels: below it the networks' coarsest layers have nothing left."""
 MARGIN = 0.06
 """Around the person in the photo, as a share of their height or width."""
+MOST_PREVIEWS = 4
+"""Frames that are shown while they are made: one decoded at each step for every window, so that it costs little."""
 
 NEEDS = (
     NeedDescription("photo", False, "The photo of the person"),
@@ -71,6 +75,9 @@ class ClipParams(msgspec.Struct, frozen=True):
         Literal["person", "whole"],
         setting("Photo", "The part around the person, in the frame's proportions; or all of it, squeezed to them."),
     ] = "person"
+    seeds: Annotated[
+        str, setting("Other Seeds", "Frames with a seed of their own: 12-20: 7, 31: 9 gives 12 to 20 the seed 7.")
+    ] = ""
     weights: Annotated[str, setting("Weights", "Name of the set of weights.")] = PUBLISHED
 
 
@@ -101,6 +108,7 @@ def make_clip(
         settings = ClipSettings(
             size=task.spec.size, count=len(numbers), steps=params.steps, guidance=params.guidance, seed=task.spec.seed,
             solver=params.solver, windows=Windows(frames=params.window, overlap=params.overlap),
+            seed_ranges=own_seeds(params.seeds, numbers),
         )  # fmt: skip
     except ValueError as error:
         raise MethodError(f"{error}", code="bad_params", fix="Change the size or the window.") from None
@@ -121,13 +129,45 @@ def make_clip(
             if place in missing:
                 clip.guide(place, pictures)
         clip.denoise(
-            lambda p: task.progress(0.95 * p.fraction, f"Denoising: step {min(p.step + 1, p.steps)} of {p.steps}")
+            lambda p: task.progress(0.95 * p.fraction, f"Denoising: step {min(p.step + 1, p.steps)} of {p.steps}"),
+            preview=previewed(len(numbers), params.window),
+            on_preview=lambda step, place, image: task.preview(numbers[place], finished(image, params.background)),
         )
-        for index in asked:
-            task.progress(0.95, "Decoding")
+        for done, index in enumerate(asked):
+            task.progress(0.95 + 0.05 * done / len(asked), f"Decoding: frame {done + 1} of {len(asked)}")
             image = clip.frame(numbers.index(index))
             meta = {"warnings": ["the body is outside the picture"]} if index in empty else {}
             yield Result(index, {Channel.RGBA.value: finished(image, params.background)}, meta)
+
+
+def previewed(count: int, window: int) -> tuple[int, ...]:
+    """Places in a clip of `count` frames that are shown: in the middle of equal parts, about a window each."""
+    parts = min(MOST_PREVIEWS, max(1, round(count / window)))
+    return tuple(count * (2 * part + 1) // (2 * parts) for part in range(parts))
+
+
+def own_seeds(text: str, numbers: Sequence[int]) -> tuple[SeedRange, ...]:
+    """The setting `seeds`, read: "12-20: 7, 31: 9".
+
+    Args:
+        text: see there.
+        numbers: of the clip's frames, in order; ranges may go beyond them.
+
+    Raises:
+        MethodError: it is written in another way.
+    """
+    out = []
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        found = re.fullmatch(r"(-?\d+)(?:\s*(?:-|to)\s*(-?\d+))?\s*:\s*(\d{1,18})", part)
+        if found is None:
+            raise MethodError(
+                f"'{part[:40]}' gives no frames a seed", code="bad_params", fix="Write it as in 12-20: 7, 31: 9."
+            )
+        first, last = int(found[1]), int(found[2] or found[1])
+        places = [place for place, number in enumerate(numbers) if first <= number <= last]
+        if places:
+            out.append(SeedRange(places[0], places[-1], int(found[3])))
+    return tuple(out)
 
 
 def framed_photo(inputs: Mapping[str, NDArray], params: ClipParams, size: tuple[int, int]) -> Image:

@@ -38,6 +38,10 @@ class Task:
     progress: Callable[[float, str], None] = field(default=lambda fraction, stage: None)
     """Call with a fraction in [0, 1] and a short text; raises `Cancelled` when the artist has cancelled."""
 
+    preview: Callable[[int, NDArray], None] = field(default=lambda index, rgba: None)
+    """Call with a frame's number and how it looks so far, (H, W, 4) uint8: shown to the artist, kept by nobody. For
+    methods that make all frames together."""
+
 
 class Cancelled(Exception):
     """The artist has cancelled the job."""

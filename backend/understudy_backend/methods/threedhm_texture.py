@@ -101,7 +101,7 @@ class ThreeDHMTexture:
         """
         params = task.params
         assert isinstance(params, TextureParams)
-        task.progress(0.02, "Reading texels")
+        task.progress(0.02, "Reading the photos")
         parts = [_partial(task.inputs, suffix, params) for suffix in _suffixes(task.inputs)]
         partial = parts[0] if len(parts) == 1 else fuse(parts, "best" if len(parts) <= FEW else "median")
         if "painted" in task.inputs:
@@ -120,7 +120,7 @@ class ThreeDHMTexture:
             partial.visible,
             seed=task.spec.seed,
             steps=steps,
-            on_step=lambda done: task.progress(0.4 + 0.5 * done / steps, "In-filling"),
+            on_step=lambda done: task.progress(0.4 + 0.5 * done / steps, "Completing the rest"),
         )
         arrays["texture"] = np.dstack([texture, np.full(texture.shape[:2], 255, np.uint8)])
         yield Result(0, arrays)

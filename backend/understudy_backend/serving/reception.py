@@ -79,6 +79,7 @@ class Reception:
                 self._cancel(session, job)
             case m.StatusRequest():
                 self._status(session)
+                self._runner.describe()
             case m.Bye():
                 self._drop(session)
 
@@ -111,7 +112,8 @@ class Reception:
         self._book.reuse(job, following.conditions)
         following.conditions, following.owed = {}, 0
         wanted = job.wanted()
-        following.spared = following.have.intersection(wanted)
+        if job.method.independent_frames:  # else a clip is made from all its frames, whoever has which
+            following.spared = following.have.intersection(wanted)
         accepted = m.Accepted(
             job=job.id,
             have=tuple(sorted(job.finished)),

@@ -10,22 +10,12 @@ from understudy_shared.protocol.description import WeightsDescription
 from understudy_backend.methods.contract import MethodError
 from understudy_backend.weights.animate_anyone import Kind, missing_parts
 from understudy_backend.weights.locations import shipped_root, weights_root
+from understudy_backend.weights.published import describe_published, find_published
 from understudy_backend.weights.sets import files_digest
 
 PUBLISHED = "published"
 """Name of the set that the panel offers: the published files."""
 TITLES: dict[Kind, str] = {"animate_anyone": "Animate Anyone", "champ": "Champ"}
-SOURCES: dict[Kind, str] = {
-    "animate_anyone": "patrolli/AnimateAnyone, lambdalabs/sd-image-variations-diffusers (image_encoder) and "
-    "stabilityai/sd-vae-ft-mse (vae) on Hugging Face",
-    "champ": "fudan-generative-ai/champ on Hugging Face",
-}
-LICENCES: dict[Kind, str] = {
-    "animate_anyone": "CreativeML OpenRAIL-M (made from Stable Diffusion 1.5); see the source",
-    "champ": "CreativeML OpenRAIL-M (made from Stable Diffusion 1.5); see the source",
-}
-MEGABYTES: dict[Kind, float] = {"animate_anyone": 8700.0, "champ": 8760.0}
-"""Of the published files, in float32."""
 
 
 def find_set(kind: Kind, name: str) -> Path:
@@ -44,7 +34,8 @@ def find_set(kind: Kind, name: str) -> Path:
     raise MethodError(
         f"weights are missing: {TITLES[kind]} has no set '{name}'",
         code="missing_weights",
-        fix=f"Put the files of {SOURCES[kind]} into {weights_root() / f'{kind}-{name}'}.",
+        fix=(f"Fetch it (understudy weights get {kind}-{name}), or put" if name == PUBLISHED else "Put")
+        + f" its files into {weights_root() / f'{kind}-{name}'}.",
     )
 
 
@@ -57,6 +48,10 @@ def animator_sets(kind: Kind) -> tuple[WeightsDescription, ...]:
     return tuple(_describe(kind, name, folder) for name, folder in found.items())
 
 
+def _megabytes(files: list[Path]) -> float:
+    return round(sum(path.stat().st_size for path in files) / 1e6, 1)
+
+
 def set_digest(folder: Path) -> str:
     """Tells a set from a retrained one."""
     return files_digest(folder, sorted(p for p in folder.rglob("*") if p.is_file()))
@@ -64,12 +59,15 @@ def set_digest(folder: Path) -> str:
 
 def _describe(kind: Kind, name: str, folder: Path | None) -> WeightsDescription:
     shipped = folder is not None and shipped_root() in folder.parents
+    published = find_published(f"{kind}-{name}")
     files = [] if folder is None else [p for p in folder.rglob("*") if p.is_file()]
+    available = folder is not None and not missing_parts(folder, kind)
     return WeightsDescription(
         name=f"{TITLES[kind]} {name}",
-        licence="Apache-2.0" if shipped else LICENCES[kind],
-        source="ships with Understudy" if shipped else SOURCES[kind],
-        available=folder is not None and not missing_parts(folder, kind),
-        megabytes=round(sum(p.stat().st_size for p in files) / 1e6, 1) if files else MEGABYTES[kind],
+        licence="Apache-2.0" if shipped else published.licence if published else "as its source says",
+        source="ships with Understudy" if shipped else published.page if published else "your own",
+        available=available,
+        megabytes=published.megabytes if published and not available else _megabytes(files),
         sha256="" if folder is None else set_digest(folder),
+        **describe_published(f"{kind}-{name}"),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from understudy_shared.protocol.description import WeightsDescription
 
 from understudy_backend.weights.locations import SHIPPED, shipped_root, weights_root
+from understudy_backend.weights.published import PUBLISHED
 from understudy_backend.weights.threedhm import missing_parts
 
 PREFIX = "threedhm-"
@@ -27,10 +28,11 @@ def weight_sets(stage: str, purpose: str) -> tuple[WeightsDescription, ...]:
 def _describe(name: str, folder: Path, stage: str, purpose: str) -> WeightsDescription:
     files = [p for place in (folder, folder.parent / "vae") for p in sorted(place.rglob("*.safetensors"))]
     shipped = shipped_root() in folder.parents
+    published = next((each for each in PUBLISHED if each.place == folder), None)
     return WeightsDescription(
         name=f"3DHM {name}, {purpose}",
-        licence="Apache-2.0" if shipped else "as its source says",
-        source="ships with Understudy" if shipped else str(folder.parent.name),
+        licence="Apache-2.0" if shipped else published.licence if published else "as its source says",
+        source="ships with Understudy" if shipped else published.page if published else str(folder.parent.name),
         available=not missing_parts(folder, stage=stage),
         megabytes=round(sum(p.stat().st_size for p in files) / 1e6, 1),
         sha256=files_digest(folder.parent, files),

@@ -14,7 +14,6 @@ import json
 import pickle
 import re
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -31,14 +30,13 @@ from understudy_backend.methods.contract import MethodError
 from understudy_backend.models.tpsmm.config import PUBLISHED, TPSMMConfig
 from understudy_backend.models.tpsmm.model import TPSMM
 from understudy_backend.weights.locations import shipped_root, weights_root
+from understudy_backend.weights.published import TPSMM_LICENCE, TPSMM_MEGABYTES, describe_published
+from understudy_backend.weights.torch_files import unpickle
 
 FOLDER = "tpsmm"
 """Within a folder of weight sets, where those of TPSMM lie, one file each."""
 SUFFIXES = (".safetensors", ".pth.tar", ".pth")
 SOURCE = "the README of github.com/yoyo-nb/Thin-Plate-Spline-Motion-Model"
-LICENCE = "none stated; the data behind it is for research"
-MEGABYTES = 351
-"""Of a published file's networks."""
 REQUIRED = ("inpainting_network", "kp_detector", "dense_motion_network")
 OPTIONAL = ("avd_network", "bg_predictor")
 SAMPLE = 1 << 20
@@ -149,11 +147,12 @@ def _describe(name: str, found: Mapping[str, Path]) -> WeightsDescription:
     shipped = path is not None and shipped_root() in path.parents
     return WeightsDescription(
         name=f"TPSMM {name}",
-        licence="Apache-2.0" if shipped else LICENCE if published else "as its source says",
+        licence="Apache-2.0" if shipped else TPSMM_LICENCE if published else "as its source says",
         source="ships with Understudy" if shipped else f"{name}.pth.tar, {SOURCE}" if published else "your own",
         available=path is not None,
-        megabytes=MEGABYTES if path is None else round(path.stat().st_size / 1e6, 1),
+        megabytes=TPSMM_MEGABYTES if path is None else round(path.stat().st_size / 1e6, 1),
         sha256="" if path is None else _digest(path),
+        **describe_published(f"{FOLDER}-{name}"),
     )
 
 
@@ -203,7 +202,7 @@ def _published_config(path: Path, networks: Mapping[str, Any]) -> TPSMMConfig:
 
 def _unpickle(path: Path) -> dict[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        content = unpickle(path)
     except pickle.UnpicklingError as error:
         raise MethodError(
             f"{path.name} is no checkpoint of tensors alone; it was not run",

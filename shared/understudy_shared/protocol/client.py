@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
@@ -160,7 +161,10 @@ class Connection:
             check_travels(array)
         with self._lock:
             job = self._jobs.get(job_id)
-            if job is None or not job.open or frame.index in job.delivered:
+            if job is None or not job.open:
+                return True
+            # What was delivered may be wanted all the same: a clip is made from the conditions of all its frames.
+            if frame.index in job.delivered and frame.index not in job.want:
                 return True
             if not self._up or job.credit < 1:
                 return False
@@ -251,7 +255,9 @@ class Connection:
     def _take_in(self, message: messages.ToClient, arrays: dict[str, NDArray]) -> events.Event | None:
         if isinstance(message, messages.StatusReport):
             return events.StatusArrived(message)
-        if isinstance(message, messages.Welcome | messages.Pong):
+        if isinstance(message, messages.Welcome):
+            return events.MethodsChanged(message.methods)
+        if isinstance(message, messages.Pong):
             return None
         job = self._jobs.get(message.job)
         if isinstance(message, messages.ErrorReply):
@@ -274,6 +280,11 @@ class Connection:
                 return events.CreditChanged(message.job, job.credit)
             case messages.Progress():
                 return events.Progressed(message.job, message.fraction, message.stage, message.eta)
+            case messages.Preview(index=index):
+                rgba = arrays.get("rgba")
+                if rgba is None or rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4:
+                    return None
+                return events.PreviewArrived(message.job, index, rgba)
             case messages.Done() | messages.Cancelled() if not (job.accepted or job.cancelling):
                 return None
             case messages.Done():

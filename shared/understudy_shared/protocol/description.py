@@ -44,6 +44,14 @@ class WeightsDescription(msgspec.Struct, frozen=True):
     megabytes: float = 0.0
     sha256: str = ""
     """Identity of the file in use, if known: frames made with other weights are then not taken for this one's."""
+    page: str = ""
+    """Address at which it is published and its terms are."""
+    licence_page: str = ""
+    """Address of the licence's text."""
+    fetch: str = ""
+    """By what name `understudy weights get` fetches it on the backend's computer; empty: it cannot."""
+    by_hand: str = ""
+    """What to do where it cannot be fetched but can be had, in one sentence."""
 
 
 class MethodDescription(msgspec.Struct, frozen=True):
@@ -63,5 +71,8 @@ class MethodDescription(msgspec.Struct, frozen=True):
     independent_frames: bool = True
     """Each frame depends on its own conditions alone, so that it may be taken over from another job with the same
     settings. A method that looks at neighbouring frames says no."""
+    takes_clip: bool = False
+    """Frames may hold a picture (`rgba`) of somebody in place of the body that the method needs: a clip drives it then.
+    A method that needs pictures and nothing else need not say so."""
     any_size: bool = False
     """The pictures of the frames that it is given may have another size than its results."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from .description import MethodDescription
 from .messages import StatusReport, Welcome
 
 
@@ -16,6 +17,13 @@ class Connected:
 
     welcome: Welcome
     """Its version, device and methods."""
+
+
+@dataclass(frozen=True)
+class MethodsChanged:
+    """The backend describes its methods anew: weights have come or gone."""
+
+    methods: tuple[MethodDescription, ...]
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,16 @@ class Progressed:
     stage: str
     eta: float | None
     """Seconds left, or None while unknown."""
+
+
+@dataclass(frozen=True, eq=False)
+class PreviewArrived:
+    """How a frame looks that is still being made."""
+
+    job: str
+    index: int
+    rgba: NDArray
+    """(H, W, 4) uint8 sRGB, straight alpha, read-only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +128,12 @@ class Complaint:
 
 Event = (
     Connected
+    | MethodsChanged
     | Disconnected
     | Accepted
     | CreditChanged
     | Progressed
+    | PreviewArrived
     | ResultArrived
     | JobDone
     | JobCancelled

@@ -8,7 +8,7 @@
     InputChunk …          ──▶
                           ◀──    Accepted       (what it has, what it wants, how many frames it may be sent now)
     FrameData …           ──▶
-                          ◀──    Credit, Progress, Result …
+                          ◀──    Credit, Progress, Preview, Result …
                           ◀──    Done, Failed or Cancelled
 
 A client that comes back after a break says Hello and Submit again, and goes on where it was: nothing is kept in the
@@ -87,7 +87,7 @@ class Cancel(Message, frozen=True, tag="cancel"):
 
 
 class StatusRequest(Message, frozen=True, tag="status?"):
-    """How are you?"""
+    """How are you? The backend also looks whether weights have come or gone."""
 
 
 class Ping(Message, frozen=True, tag="ping"):
@@ -99,7 +99,7 @@ class Bye(Message, frozen=True, tag="bye"):
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """The answer to Hello, once the backend knows its methods."""
+    """The answer to Hello, once the backend knows its methods. Comes again when these have changed."""
 
     software: str
     instance: str
@@ -146,6 +146,14 @@ class Progress(Message, frozen=True, tag="progress"):
     stage: str
     eta: float | None = None
     """Seconds left, once there is something to reckon from."""
+
+
+class Preview(Message, frozen=True, tag="preview"):
+    """How a frame looks that is still being made, beside it the picture as the array `rgba` (H, W, 4) uint8. Nothing
+    keeps it, and a slow reader misses some."""
+
+    job: str
+    index: int
 
 
 class Result(Message, frozen=True, tag="result"):
@@ -225,6 +233,7 @@ ToClient = (
     | Accepted
     | Credit
     | Progress
+    | Preview
     | Result
     | Done
     | Cancelled
