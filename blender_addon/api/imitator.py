@@ -19,7 +19,7 @@ from understudy_shared.camera import project
 from ..link import photo_inputs, png, results, take_files
 from ..link.jobs import Job
 from ..link.session import current
-from ..scene import modes, painting, photo_view, photo_window, photos
+from ..scene import modes, painting, photo_end, photo_view, photo_window, photos
 from ..scene.body_parts import armature_of
 from ..scene.evaluation import at_frame, scene_aside
 from ..scene.material import get_texture, set_texture, texture_image
@@ -130,19 +130,7 @@ def show_photo(scene: bpy.types.Scene | None = None, number: int = 0, *, pose: b
 
 def hide_photo(scene: bpy.types.Scene | None = None) -> None:
     """Ends `show_photo`: objects and 3D views are as they were before. Corrections of pose and shape stay."""
-    scene = scene or bpy.context.scene
-    number = photo_view.shown(scene)
-    body = photos.photo_of(scene, number).photo_body if number else None
-    if body is not None and armature_of(body).mode == "POSE":
-        modes.enter(scene, armature_of(body), "OBJECT")
-    photo_view.hide(scene)
-    photo_window.look_back()
-
-
-def let_move(scene: bpy.types.Scene, body: bpy.types.Object) -> None:
-    """Ends `show_photo` where it holds a body back from its motion, so that a take shows that."""
-    if photo_view.paused(body):
-        hide_photo(scene)
+    photo_end.end(scene or bpy.context.scene)
 
 
 def work_on_photo(scene: bpy.types.Scene, number: int) -> None:

@@ -27,6 +27,7 @@ from ..link.reference import REFERENCE, reference_frame, wants_reference
 from ..link.refs import ref
 from ..link.session import current
 from ..scene.body_parts import mesh_of
+from ..scene.photo_end import let_move
 from ..timeline import selection, strip
 from ..timeline.compat import sequencer_scene
 
@@ -279,7 +280,6 @@ def _body_job(
 ) -> Job:
     """A take of a body seen by a camera."""
     from . import settings as choices
-    from .imitator import let_move
 
     body = body or scene.understudy.body
     if body is None:

@@ -85,7 +85,7 @@ def test_other_settings_need_another_folder(finished: Path, plan: Plan) -> None:
     [
         (["--people", "51"], "50 test people"),
         (["--tables", "a,z"], "not z"),
-        (["--rows", "3DHM,4DHM"], "no row 4DHM"),
+        (["--rows", "3DHM, independent noise; 4DHM"], "no row 4DHM:"),
         (["--weights", "nowhere"], "missing"),
     ],
 )

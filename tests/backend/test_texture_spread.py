@@ -1,6 +1,7 @@
 """The first guess for unseen texels: nearest on the body, not in the plane of the texture."""
 
 import numpy as np
+from scipy.spatial import KDTree
 from understudy_backend.texture.bake import texel_map
 from understudy_backend.texture.spread import nearest_visible
 from understudy_shared.body import free_body
@@ -20,6 +21,20 @@ def test_unseen_texels_take_the_nearest_colour_on_the_body() -> None:
         distance = np.linalg.norm(known - texels.position[row, column], axis=1)
         ties = color[visible][distance < distance.min() + 1e-6]
         assert (ties == result[row, column]).all(1).any()
+
+
+def test_the_back_takes_what_an_exact_search_finds() -> None:
+    """Of a front view, where many visible texels are about equally far."""
+    texels = texel_map(free_body(), SIZE)
+    places = np.zeros((SIZE, SIZE, 3), np.float32)
+    places[texels.mask] = texels.position[texels.mask]
+    visible = texels.mask & (places[..., 2] > np.median(places[texels.mask][:, 2]))
+    found = nearest_visible(places, visible)[texels.mask & ~visible]
+    unseen = places[texels.mask & ~visible]
+    exact, _ = KDTree(places[visible]).query(unseen)
+    excess = np.linalg.norm(found - unseen, axis=1) - exact
+    assert (excess < 1e-6).mean() > 0.97
+    assert excess.max() < 0.04
 
 
 def test_nothing_visible_is_no_error() -> None:

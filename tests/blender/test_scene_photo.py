@@ -260,6 +260,7 @@ def test_a_body_that_moves_stands_for_its_photo_and_moves_on(fitted, fit, wave):
 def test_a_take_shows_the_motion_and_not_the_pose_of_the_photo(fitted, wave):
     from blender_addon import api
     from blender_addon.link import gather
+    from blender_addon.scene import photo_end
     from blender_addon.scene.motion import apply_motion
     from blender_addon.scene.photo import moves
 
@@ -269,7 +270,7 @@ def test_a_take_shows_the_motion_and_not_the_pose_of_the_photo(fitted, wave):
     assert not moves(body)
     with pytest.raises(ValueError, match="hide the photo first"):
         gather.conditions(None, fitted, body)
-    api.imitator.let_move(fitted, body)
+    photo_end.let_move(fitted, body)
     assert moves(body) and not api.photo_shown(fitted)
     api.show_photo(fitted)
     apply_motion(body, wave, 100, 24)  # another motion, imported meanwhile

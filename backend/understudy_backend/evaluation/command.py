@@ -17,7 +17,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         default="a,b,c,texture",
         help="a: frames, b: clips, c: pose, texture: in-filling (default: %(default)s)",
     )
-    command.add_argument("--rows", default="", help='only these, such as "3DHM,intermediate frame" (default: all)')
+    command.add_argument("--rows", default="", help='only these, such as "3DHM; intermediate frame" (default: all)')
     command.add_argument(
         "--metrics", type=Path, help="folder with the weights of LPIPS, FID and FVD (default: ~/.understudy/metrics)"
     )
@@ -42,8 +42,8 @@ def run(options: argparse.Namespace) -> int:
         render=given / "render" if given else weights_folder(SHIPPED, "render"),
         metrics=options.metrics or default_folder(),
         people=options.people,
-        tables=_names(options.tables),
-        rows=_names(options.rows),
+        tables=_names(options.tables, ","),
+        rows=_names(options.rows, ";"),  # there are commas in their names
         seed=options.seed,
         steps=options.steps,
         detail=options.detail,
@@ -59,5 +59,5 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+def _names(text: str, separator: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(separator) if name.strip())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 from understudy_shared.protocol.description import ParamDescription
@@ -23,10 +23,11 @@ def describe(struct: type[msgspec.Struct]) -> tuple[ParamDescription, ...]:
     """
     info = msgspec.inspect.type_info(struct)
     assert isinstance(info, msgspec.inspect.StructType)
-    return tuple(_describe_field(field) for field in info.fields)
+    hints = get_type_hints(struct)
+    return tuple(_describe_field(field, hints[field.name]) for field in info.fields)
 
 
-def _describe_field(field: msgspec.inspect.Field) -> ParamDescription:
+def _describe_field(field: msgspec.inspect.Field, hint: Any) -> ParamDescription:
     kind_info, meta = field.type, {}
     extra: dict = {}
     if isinstance(kind_info, msgspec.inspect.Metadata):
@@ -46,8 +47,8 @@ def _describe_field(field: msgspec.inspect.Field) -> ParamDescription:
             kind = "bool"
         case msgspec.inspect.StrType():
             kind = "text"
-        case msgspec.inspect.LiteralType(values=values):
-            kind, choices = "choice", tuple(str(v) for v in values)
+        case msgspec.inspect.LiteralType():  # whose values are sorted, not in the order of the struct
+            kind, choices = "choice", tuple(str(v) for v in get_args(hint))
         case _:
             raise TypeError(f"parameter {field.name} is of a kind that no panel can draw")
     return ParamDescription(
