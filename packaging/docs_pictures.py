@@ -39,7 +39,7 @@ def main() -> int:
             picture = shot.convert("RGB").crop(part)
         if picture.width > WIDTH:
             picture = picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
-        picture.quantize(128, dither=Image.Dither.NONE).save(PICTURES / f"{step}.png", optimize=True)
+        picture.quantize(256, dither=Image.Dither.NONE).save(PICTURES / f"{step}.png", optimize=True)
         print(PICTURES / f"{step}.png")
     return 0
 

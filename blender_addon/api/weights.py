@@ -28,7 +28,7 @@ def get_weights(name: str, *, accept_licence: bool = False, wait: bool = False) 
     if not accept_licence:
         raise ValueError("Read the licence, and tick that you accept it")
     if not fetched_here():
-        raise RuntimeError(f"The backend is on another computer: run this there: {command(name)}")
+        raise RuntimeError(f"Blender has not started this backend: run this on its computer: {command(name)}")
     if not bpy.app.online_access:
         raise RuntimeError("Blender's online access is off: switch on Allow Online Access in Preferences, System")
     session.weights.start(session.backend.python or preferences.settings().python, name)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import bpy
 
 from ..api import settings as choices
@@ -72,16 +74,24 @@ class UNDERSTUDY_PT_engine_passes(_Engine, bpy.types.Panel):
         column.prop(layer.understudy, "use_pass_body", text="Textured Body")
 
 
-def hindrances(scene: bpy.types.Scene) -> list[tuple[str, bpy.types.bpy_struct, str]]:
-    """What in a scene keeps a saved picture from being the person's frame: a sentence, and the setting at fault."""
-    found: list[tuple[str, bpy.types.bpy_struct, str]] = []
+class Hindrance(NamedTuple):
+    """A sentence, and the setting at fault: its owner and its name."""
+
+    sentence: str
+    owner: bpy.types.bpy_struct
+    name: str
+
+
+def hindrances(scene: bpy.types.Scene) -> list[Hindrance]:
+    """What in a scene keeps a saved picture from being the person's frame."""
+    found = []
     editor = scene.sequence_editor
     if scene.render.use_sequencer and editor is not None and len(editor.strips):
-        found.append(("The sequencer is rendered in place of the scene", scene.render, "use_sequencer"))
+        found.append(Hindrance("The sequencer is rendered in place of the scene", scene.render, "use_sequencer"))
     if scene.view_settings.view_transform not in ("Standard", "Raw"):
-        found.append(("This view changes the colours of the person", scene.view_settings, "view_transform"))
+        found.append(Hindrance("This view changes the colours of the person", scene.view_settings, "view_transform"))
     if scene.render.image_settings.color_mode != "RGBA":
-        found.append(("Saved pictures have no transparency", scene.render.image_settings, "color_mode"))
+        found.append(Hindrance("Saved pictures have no transparency", scene.render.image_settings, "color_mode"))
     return found
 
 

@@ -14,7 +14,7 @@ from ..scene import motion_files
 from ..scene.body_parts import armature_of, is_body
 from ..scene.foreign import EXTENSIONS as SLOW
 from ..scene.gaps import MARKERS
-from .reporting import FileChoosing, Reporting, not_now
+from .reporting import FileTaking, Reporting, not_now
 
 LISTED_BYTES = 64 << 20
 """Larger files are not read only to list who is in them while a file is being chosen."""
@@ -85,7 +85,7 @@ def _who(self: UNDERSTUDY_OT_import_motion, _: bpy.types.Context, typed: str) ->
     return [(t.id, f"{t.frames} frames, {t.seconds:.1f} s") for t in people if typed.lower() in t.id.lower()]
 
 
-class UNDERSTUDY_OT_import_motion(Repairing, FillingGaps, FileChoosing, bpy.types.Operator):
+class UNDERSTUDY_OT_import_motion(Repairing, FillingGaps, FileTaking, bpy.types.Operator):
     bl_idname = "understudy.import_motion"
     bl_label = "Import Motion"
     bl_description = (
@@ -141,7 +141,7 @@ class UNDERSTUDY_OT_import_motion(Repairing, FillingGaps, FileChoosing, bpy.type
         description="Make the scene as long as the motion",
     )
     set_rate: BoolProperty(
-        name="Use Frame Rate of File",
+        name="Use File's Rate",
         default=False,
         options={"SKIP_SAVE"},
         description="Change the scene's frame rate to that of the file. The motion has its true speed either way",
@@ -153,8 +153,6 @@ class UNDERSTUDY_OT_import_motion(Repairing, FillingGaps, FileChoosing, bpy.type
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self._fill_in(context)
-        if self.filepath:  # dropped into the window
-            return self.execute(context)
         return super().invoke(context, event)
 
     def _fill_in(self, context: bpy.types.Context) -> None:

@@ -8,10 +8,11 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from .. import api
 from ..api import imitator as api_imitator
+from ..panels.places import TAB
 from ..scene import photos
 from ..scene.photo import moves
 from ..scene.photo_file import NOTE
-from .reporting import FileChoosing, Reporting, not_now, online
+from .reporting import FileTaking, Reporting, not_now, online
 
 _NUMBER = {"name": "Photo", "default": 0, "min": 0, "options": {"HIDDEN", "SKIP_SAVE"}}
 
@@ -37,13 +38,13 @@ def _has_body(cls: type, context: bpy.types.Context) -> bool:
     return not_now(cls, context.scene.understudy.photo_body is not None, "Fit the photo first")
 
 
-class UNDERSTUDY_OT_load_photo(FileChoosing, bpy.types.Operator):
+class UNDERSTUDY_OT_load_photo(FileTaking, bpy.types.Operator):
     bl_idname = "understudy.load_photo"
     bl_label = "Load Photo"
     bl_description = "Choose the photo of the person"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(subtype="FILE_PATH")
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_image: BoolProperty(default=True, options={"HIDDEN"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
 
@@ -51,7 +52,7 @@ class UNDERSTUDY_OT_load_photo(FileChoosing, bpy.types.Operator):
         return api.load_photo(self.path(), context.scene).get(NOTE)
 
 
-class UNDERSTUDY_OT_add_photo(FileChoosing, bpy.types.Operator):
+class UNDERSTUDY_OT_add_photo(FileTaking, bpy.types.Operator):
     bl_idname = "understudy.add_photo"
     bl_label = "Add Photo"
     bl_description = (
@@ -59,7 +60,7 @@ class UNDERSTUDY_OT_add_photo(FileChoosing, bpy.types.Operator):
     )
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(subtype="FILE_PATH")
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_image: BoolProperty(default=True, options={"HIDDEN"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
 
@@ -87,6 +88,37 @@ class UNDERSTUDY_OT_remove_photo(Reporting, bpy.types.Operator):
 
     def run(self, context: bpy.types.Context) -> None:
         api.remove_photo(self.number, context.scene)
+
+
+class _DroppedPhoto:
+    """A picture that is dropped into a 3D view whose sidebar shows our tab. Blender then asks which is meant, this or
+    its own image object; whoever does not work with us is not asked."""
+
+    bl_file_extensions = ";".join(sorted(bpy.path.extensions_image))
+
+    @classmethod
+    def poll_drop(cls, context: bpy.types.Context) -> bool:
+        area = context.area
+        if area is None or area.type != "VIEW_3D":
+            return False
+        sidebar = next((region for region in area.regions if region.type == "UI"), None)
+        return sidebar is not None and sidebar.width > 1 and sidebar.active_panel_category == TAB
+
+
+class UNDERSTUDY_FH_photo(_DroppedPhoto, bpy.types.FileHandler):
+    bl_idname = "UNDERSTUDY_FH_photo"
+    bl_label = "Photo of the Person"
+    bl_import_operator = "understudy.load_photo"
+
+
+class UNDERSTUDY_FH_further_photo(_DroppedPhoto, bpy.types.FileHandler):
+    bl_idname = "UNDERSTUDY_FH_further_photo"
+    bl_label = "Further Photo of the Person"
+    bl_import_operator = "understudy.add_photo"
+
+    @classmethod
+    def poll_drop(cls, context: bpy.types.Context) -> bool:
+        return super().poll_drop(context) and context.scene.understudy.photo is not None
 
 
 class UNDERSTUDY_OT_fit_photo(Reporting, bpy.types.Operator):
@@ -275,6 +307,8 @@ class UNDERSTUDY_OT_view_texture(Reporting, bpy.types.Operator):
 CLASSES = (
     UNDERSTUDY_OT_load_photo,
     UNDERSTUDY_OT_add_photo,
+    UNDERSTUDY_FH_photo,
+    UNDERSTUDY_FH_further_photo,
     UNDERSTUDY_OT_remove_photo,
     UNDERSTUDY_OT_fit_photo,
     UNDERSTUDY_OT_refit,

@@ -44,6 +44,16 @@ class FileChoosing(Reporting):
         return bpy.path.abspath(self.filepath)  # type: ignore[attr-defined]
 
 
+class FileTaking(FileChoosing):
+    """Mix-in: as `FileChoosing`, but a file that was dropped into the window is taken at once. `filepath` has the
+    option SKIP_SAVE, so that the last file is not mistaken for a dropped one."""
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if self.filepath:  # type: ignore[attr-defined]
+            return self.execute(context)
+        return super().invoke(context, event)
+
+
 def not_now(cls: type[bpy.types.Operator], condition: bool, message: str) -> bool:
     """For `poll`: whether `condition` holds; if not, the greyed-out button tells why."""
     if not condition:

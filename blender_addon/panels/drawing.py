@@ -67,7 +67,7 @@ def prose(
     most = max(16, int((width - _BORDERS - (20 if icon != "NONE" else 0)) / _CHARACTER))
     column = layout.column(align=True)
     column.scale_y = 0.85
-    for number, line in enumerate(textwrap.wrap(words(text), most, break_long_words=True)):
+    for number, line in enumerate(textwrap.wrap(words(text), most, break_on_hyphens=False)):
         shown = icon if number == 0 else ("BLANK1" if icon != "NONE" else "NONE")
         column.label(text=line, icon=shown, translate=False)
 

@@ -9,12 +9,15 @@ from ..link.session import current
 from . import actor, backend, camera, compositing, imitator, jobs, method, render, takes
 from .readiness import has_camera, has_texture, moves
 
+TAB = "Understudy"
+"""Of the sidebars."""
+
 
 class _Section:
     """Mix-in of all sections."""
 
     bl_region_type = "UI"
-    bl_category = "Understudy"
+    bl_category = TAB
 
 
 class _InView(_Section):

@@ -26,7 +26,14 @@ def draw(layout: bpy.types.UILayout, context: bpy.types.Context, description: Me
     if not lacking:
         return
     box = layout.box()
-    prose(box, context, "The backend lacks the weights of this method. It takes one of these:", "ERROR")
+    prose(
+        box,
+        context,
+        "The backend lacks the weights of this method. It takes one of these:"
+        if len(lacking) > 1
+        else "The backend lacks the weights of this method:",
+        "ERROR",
+    )
     for weights in lacking:
         column = box.column(align=True)
         prose(column, context, f"{weights.name}, {_size(weights)}")
@@ -59,7 +66,13 @@ def draw_dialog(
         prose(layout, context, weights.by_hand, "INFO", WIDTH)
         prose(layout, context, "Then press OK: the backend looks for it.", width=WIDTH)
     elif not api_weights.fetched_here():
-        prose(layout, context, "The backend is on another computer. Run this there, then press OK:", "INFO", WIDTH)
+        prose(
+            layout,
+            context,
+            "Blender has not started this backend. On its computer run this, then press OK:",
+            "INFO",
+            WIDTH,
+        )
         command = api_weights.command(weights.fetch)
         prose(layout, context, command, width=WIDTH)
         button(layout, "understudy.copy_command", icon="COPYDOWN", command=command)

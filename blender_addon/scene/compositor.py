@@ -158,7 +158,7 @@ def _new_frame(scene: Scene, tree: NodeTree, shot: str) -> Node:
     frame.location = (left, bottom)
     for part, kind, place in (
         ("passes", "CompositorNodeImage", (30, -40)),
-        ("missing", "CompositorNodeImage", (30, -520)),
+        ("missing", "CompositorNodeImage", (30, -560)),
         ("group", "CompositorNodeGroup", (380, -40)),
     ):
         node = tree.nodes.new(kind)

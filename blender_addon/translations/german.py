@@ -124,6 +124,7 @@ WORDS = {
     "Save Preset": "Vorlage speichern",
     "Settings": "Einstellungen",
     'The backend lacks the method "{}": choose another': 'Dem Backend fehlt die Methode "{}": eine andere wählen',
+    "The backend lacks the weights of this method:": "Dem Backend fehlen die Gewichte dieser Methode:",
     "The backend lacks the weights of this method. It takes one of these:": (
         "Dem Backend fehlen die Gewichte dieser Methode. Sie nimmt eines von diesen:"
     ),
@@ -140,8 +141,8 @@ WORDS = {
     "Look for Weights": "Nach Gewichten sehen",
     "Read the Licence": "Lizenz lesen",
     "Stop Fetching": "Holen abbrechen",
-    "The backend is on another computer. Run this there, then press OK:": (
-        "Das Backend ist auf einem anderen Rechner. Dort dies ausführen, dann OK drücken:"
+    "Blender has not started this backend. On its computer run this, then press OK:": (
+        "Dieses Backend hat nicht Blender gestartet. Auf seinem Rechner dies ausführen, dann OK drücken:"
     ),
     "The weights are being fetched": "Die Gewichte werden geholt",
     "Then press OK: the backend looks for it.": "Danach OK drücken: Das Backend sieht danach.",
@@ -179,4 +180,16 @@ WORDS = {
     "What Changed": "Was sich geändert hat",
     "Width": "Breite",
     "Width and height must be multiples of {}": "Breite und Höhe müssen Vielfache von {} sein",
+    # Blender's own render
+    "Depth": "Tiefe",
+    "Mask": "Maske",
+    "Motion blur and depth of field are not used": "Bewegungs- und Tiefenunschärfe werden nicht benutzt",
+    "Normal": "Normale",
+    "Passes": "Passes",
+    "Saved pictures have no transparency": "Gespeicherte Bilder haben keine Transparenz",
+    "Textured Body": "Körper mit Textur",
+    "Texture Coordinates": "Texturkoordinaten",
+    "The sequencer is rendered in place of the scene": "Statt der Szene wird der Sequencer gerendert",
+    "This view changes the colours of the person": "Diese Ansicht verändert die Farben der Person",
+    "Understudy": "Understudy",
 }

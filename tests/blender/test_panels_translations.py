@@ -24,10 +24,12 @@ _SAYING = {
     "prop": None,
     "prop_enum": None,
     "operator": None,
+    "column": None,
+    "Hindrance": 0,
     "_part": 2,
     "_running": 3,
 }
-"""Functions that say something, and which of their arguments that is (None: `text` by name)."""
+"""Functions that say something, and which of their arguments that is (None: `text` or `heading` by name)."""
 
 
 def said_in(path: Path) -> Iterator[str]:
@@ -46,7 +48,7 @@ def said_in(path: Path) -> Iterator[str]:
             if place is not None and len(node.args) > place:
                 yield from _texts(node.args[place])
             for keyword in node.keywords:
-                if keyword.arg == "text":
+                if keyword.arg in ("text", "heading"):
                     yield from _texts(keyword.value)
 
 
@@ -62,7 +64,8 @@ def _texts(node: ast.expr) -> Iterator[str]:
 
 
 def said_by_panels() -> set[str]:
-    found = {text for path in (ROOT / "panels").glob("*.py") for text in said_in(path)}
+    modules = (*(ROOT / "panels").glob("*.py"), ROOT / "engine/panels.py")
+    found = {text for path in modules for text in said_in(path)}
     from blender_addon.panels import backend, takes
 
     return found | {item[1] for item in takes.AGAIN} | {text for text, _ in backend.STATES.values()}
@@ -71,12 +74,13 @@ def said_by_panels() -> set[str]:
 def said_by_properties() -> set[str]:
     """Names of the properties and buttons that the panels show."""
     from blender_addon import operators, preferences, properties
+    from blender_addon.engine import properties as engine_properties
 
     found = set()
     for cls in operators.CLASSES:
         if issubclass(cls, bpy.types.Operator):
             found.add(cls.bl_label)
-    for cls in (*preferences.CLASSES, *properties.CLASSES):
+    for cls in (*preferences.CLASSES, *properties.CLASSES, *engine_properties.CLASSES):
         for prop in cls.bl_rna.properties:
             found.add(prop.name)
             found |= {item.name for item in getattr(prop, "enum_items", ())}

@@ -150,6 +150,17 @@ class Driver:
             yield from self.key("Escape")
         raise LookupError(f"the editor does not become {wanted}")
 
+    def next_entry(self, x: int, y: int, times: int = 1) -> Steps:
+        """Ctrl and the wheel over a closed menu: its later entries, one by one."""
+        _xdotool("mousemove", x - 4, y)
+        yield 0.3
+        _xdotool("mousemove", x, y, "keydown", "ctrl")
+        for _ in range(times):
+            yield 0.3
+            _xdotool("click", 5)
+        yield 0.3
+        _xdotool("keyup", "ctrl")
+
     def drop(self, path: Path, area: bpy.types.Area) -> Steps:
         """Drags a file from a file manager onto an editor."""
         x, y = self.middle(area, "WINDOW")

@@ -11,7 +11,7 @@ from pathlib import Path
 import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
-from driver import Driver, Steps, area_of
+from driver import Driver, Steps, area_of, region_of, screen
 from installing import connect, install
 
 ZIP, PROJECT, ADDRESS = (argument for argument in sys.argv[-3:])
@@ -84,13 +84,16 @@ def steps(driver: Driver) -> Steps:
     driver.shot("rendered")
 
     yield from driver.switch_editor(view, "v", "SEQUENCE_EDITOR")
-    yield from driver.key_over(view, "ctrl+Tab", "ctrl+Tab")  # the preview, then the preview and the strips
-    yield 1.0
     yield from driver.open_sidebar(view, "Understudy")
     yield from driver.frame_all(view)
-    driver.shot("strip")
     yield from driver.key("ctrl+s")
     yield lambda: not bpy.data.is_dirty
+    header = region_of(view, "HEADER")
+    kind = screen(header.x + 130, header.y + header.height // 2)  # strips, preview, or both
+    yield from driver.next_entry(*kind, times=2)
+    yield lambda: view.spaces.active.view_type == "SEQUENCER_PREVIEW"
+    yield from driver.frame_all(view)
+    driver.shot("strip")
     strips = scene.sequence_editor.strips
     driver.result["strips"] = [len(strip.elements) for strip in strips]
     driver.result["files"] = [Path(bpy.path.abspath(strip.directory)).is_relative_to(PROJECT) for strip in strips]

@@ -12,10 +12,10 @@ from pathlib import Path
 import bpy
 
 sys.path.insert(0, str(Path(__file__).parent))
-from driver import Driver, Steps, area_of
+from driver import Driver, Steps, area_of, region_of, screen
 
 ZIP, PROJECT, ADDRESS = (argument for argument in sys.argv[-3:])
-MOTION = "jump.npz"
+MOTION, PHOTO = "jump.npz", "side.jpg"
 FRAMES, LONG = 8, 400
 """Of the first day's take, and of one that is still being made when it is cancelled."""
 
@@ -42,6 +42,25 @@ def retouch(driver: Driver, view: bpy.types.Area) -> Steps:
     driver.result["painted"] = bpy.context.mode
 
 
+def another_photo(driver: Driver, view: bpy.types.Area, idle) -> Steps:
+    """A further photo is dropped into the 3D view, fitted, and the texture is made again from both."""
+    photos = bpy.context.scene.understudy.photos
+    yield from driver.drop(Path(PROJECT) / PHOTO, view)
+    yield 1.0
+    driver.shot("photo_dropped")
+    x, y = driver.middle(view, "WINDOW")
+    yield from driver.pick("understudy.add_photo", x, y, range(-48, 60, 12))
+    yield lambda: len(photos) == 1
+    yield from driver.press("understudy.fit_photo", view)
+    yield lambda: idle() and photos[0].photo_body is not None
+    yield from driver.press("understudy.make_texture", view)
+    yield 1.0
+    yield idle
+    yield from driver.scroll_to_top(view)
+    driver.shot("two_photos")
+    driver.result["photos"] = [bpy.context.scene.understudy.photo.name, photos[0].photo.name]
+
+
 def versions(driver: Driver, area: bpy.types.Area, idle) -> Steps:
     """Render again, choose the earlier take, cancel and resume, in the sequencer's sidebar."""
     from bl_ext.user_default.understudy.link.session import current
@@ -57,8 +76,16 @@ def versions(driver: Driver, area: bpy.types.Area, idle) -> Steps:
     yield from driver.key("Return")
     yield lambda: len(frames()) == 2
     yield idle
-    driver.result["again"] = [job.record.title for job in frames()]
     driver.result["switched"] = strip.directory != first
+    second = _pictures(strip)
+    _move_at(FRAMES)
+    yield from driver.press("what='CHANGED'", area)
+    yield 0.5
+    driver.shot("again_changed")
+    yield lambda: len(frames()) == 3
+    yield idle
+    driver.result["again"] = [job.record.title for job in frames()]
+    driver.result["changed"] = [n for n, (a, b) in enumerate(zip(second, _pictures(strip), strict=True), 1) if a != b]
     yield from driver.press("understudy.choose_take", area, 0.7)
     yield 1.5
     driver.shot("takes")
@@ -69,34 +96,67 @@ def versions(driver: Driver, area: bpy.types.Area, idle) -> Steps:
 
     bpy.context.scene.frame_end = LONG
     yield from driver.press("understudy.render(", area)
-    yield lambda: len(frames()) == 3
+    yield lambda: len(frames()) == 4
     yield from driver.press("understudy.cancel(", area, 0.85)
     yield 2.0
     driver.shot("cancelled")
-    driver.result["cancelled"] = frames()[2].state.value
+    driver.result["cancelled"] = frames()[3].state.value
     yield from driver.press("understudy.resume(", area)
     yield 1.0
     driver.shot("resumed")
-    driver.result["resumed"] = frames()[2].state.active
+    driver.result["resumed"] = frames()[3].state.active
     bpy.ops.understudy.cancel_all()
     bpy.context.scene.sequence_editor.active_strip = strip
     bpy.context.scene.frame_end = FRAMES
     yield idle
 
 
+def _pictures(strip: bpy.types.ImageStrip) -> list[bytes]:
+    folder = Path(bpy.path.abspath(strip.directory))
+    return [(folder / element.filename).read_bytes() for element in strip.elements]
+
+
+def _move_at(frame: int) -> None:
+    """Moves the key of the body's motion that is nearest to a frame."""
+    animation = bpy.context.scene.understudy.body.parent.animation_data
+    curve = animation.action.layers[0].strips[0].channelbag(animation.action_slot).fcurves[0]
+    min(curve.keyframe_points, key=lambda key: abs(key.co.x - frame)).co.y += 0.1
+    curve.update()
+
+
 def another_method(driver: Driver, area: bpy.types.Area) -> Steps:
-    """Chooses a method whose weights are not there: the panel says what is missing."""
+    """Chooses methods whose weights are not there: the panel says what is missing, and how to get it. The second of
+    them can be driven by a strip."""
+    settings = bpy.context.scene.understudy
+    yield from _fold_method(driver, area)
+    for method in ("animate_anyone", "tpsmm"):
+        yield from driver.find("understudy.save_preset", area, 0.85)
+        x, y = driver.found
+        yield from driver.choose(f'understudy.choose_method(method="{method}")', x - 90, y - 23)
+        yield lambda wanted=method: settings.method == wanted
+        yield 2.0
+        driver.shot(f"{method}_without_weights")
+        yield from driver.press("understudy.get_weights", area)
+        yield 1.5
+        driver.shot(f"{method}_get_weights")
+        yield from driver.key("Escape")
+        yield 1.0
+    yield from _fold_method(driver, area)
+    yield from driver.find("understudy.redo_from_strip", area)
+    x, y = driver.found
+    side = region_of(area, "UI")
+    yield from driver.click(screen(side.x + int(side.width * 0.77), 0)[0], y + 204)  # Strip, in the section Render
+    yield 1.0
+    driver.shot("driven_by_strip")
+    driver.result["driving"] = settings.driving
+    settings.method, settings.driving = "threedhm", "BODY"
+
+
+def _fold_method(driver: Driver, area: bpy.types.Area) -> Steps:
     yield from driver.find("understudy.redo_from_strip", area)
     x, y = driver.found
     yield from driver.click(x - 40, y + 34)  # the header of Method, the next section
     yield 1.5
-    yield from driver.find("understudy.save_preset", area, 0.85)
-    x, y = driver.found
-    yield from driver.choose('understudy.choose_method(method="tpsmm")', x - 90, y - 23)
-    yield 2.0
-    driver.shot("method_without_weights")
-    driver.result["method"] = bpy.context.scene.understudy.method
-    bpy.context.scene.understudy.method = "threedhm"
 
 
 def blenders_own_render(driver: Driver) -> Steps:
@@ -106,20 +166,31 @@ def blenders_own_render(driver: Driver) -> Steps:
     scene.render.resolution_x = scene.render.resolution_y = 256
     scene.render.filepath = f"{PROJECT}/f12/"
     yield from driver.choose("render.render", 125, 14)
-    yield lambda: bpy.app.is_job_running("RENDER")
-    yield lambda: not bpy.app.is_job_running("RENDER")
+    windows = bpy.context.window_manager.windows
+    yield lambda: len(windows) > 1 and not bpy.app.is_job_running("RENDER")
     yield 2.0
     driver.shot("f12")
-    yield from driver.key("Escape")
+    yield from _escape(driver)
+    yield lambda: len(windows) == 1
     yield 1.0
+    scene.frame_end = LONG
     yield from driver.choose("render.render(animation=True", 125, 14)
     yield lambda: Path(f"{PROJECT}/f12/0002.png").exists()
-    yield from driver.key("Escape")
+    yield from _escape(driver)
     yield lambda: not bpy.app.is_job_running("RENDER")
     yield 1.0
     driver.result["written"] = len(list(Path(f"{PROJECT}/f12").glob("*.png")))
-    yield from driver.key("Escape")
+    yield from _escape(driver)
+    yield lambda: len(windows) == 1
     yield 1.0
+    scene.frame_end = FRAMES
+
+
+def _escape(driver: Driver) -> Steps:
+    """The Esc key, with the pointer over the window of the render."""
+    window = bpy.context.window_manager.windows[-1]
+    yield from driver.click(*screen(window.width // 2, window.height // 2, window))
+    yield from driver.key("Escape")
 
 
 def compositing(driver: Driver, area: bpy.types.Area) -> Steps:
@@ -161,6 +232,7 @@ def steps(driver: Driver) -> Steps:
     driver.shot("motion_dropped")
     driver.result["motion"] = bpy.context.scene.understudy.body.parent.animation_data.action.name
     yield from retouch(driver, area)
+    yield from another_photo(driver, area, idle)
     yield from driver.switch_editor(area, "v", "SEQUENCE_EDITOR")
     yield from driver.open_sidebar(area, "Understudy")
     yield from versions(driver, area, idle)

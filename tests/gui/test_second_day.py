@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = ROOT / "build/gui/first_strip"
@@ -20,6 +21,8 @@ def project():
     folder = ROOT / "build/gui/second_day"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(FIRST, folder, ignore=shutil.ignore_patterns("[0-9][0-9]_*.png", "*.zip", "result.json"))
+    with Image.open(folder / "photo.jpg") as photo:
+        ImageOps.mirror(photo).save(folder / "side.jpg")  # stands in for another photo of the same person
     shutil.copy(ROOT / "packaging/demo/samples/motions/cmu_01_01_jump_turn.npz", folder / "jump.npz")
     return folder
 
@@ -30,8 +33,10 @@ def test_the_day_after(project, play):
     assert "jump" in result["motion"]
     assert result["mask_painted"] and result["mask_closed"]
     assert (result["painting"], result["painted"]) == ("PAINT_TEXTURE", "OBJECT")
-    assert len(result["again"]) == 2 and result["switched"] and result["switched_back"]
+    assert len(result["again"]) == 3 and result["switched"] and result["switched_back"]
+    assert result["changed"] == [8]
     assert result["cancelled"] == "cancelled" and result["resumed"]
-    assert result["method"] == "tpsmm"
-    assert 2 <= result["written"] < 8  # Esc has stopped the rest
+    assert result["photos"] == ["photo.jpg", "side.jpg"]
+    assert result["driving"] == "STRIP"
+    assert 2 <= result["written"] < 400  # Esc has stopped the rest
     assert "CompositorNodeGroup" in result["nodes"]

@@ -65,7 +65,7 @@ class FitParams(msgspec.Struct, frozen=True):
     ] = False
     keep_shape: Annotated[
         bool,
-        setting("Keep the shape", "Fitting again leaves the shape as it is. Of no effect on a first fit."),
+        setting("Keep the Shape", "Fitting again leaves the shape as it is. Of no effect on a first fit."),
     ] = False
 
 

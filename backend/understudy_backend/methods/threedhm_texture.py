@@ -33,16 +33,16 @@ class TextureParams(msgspec.Struct, frozen=True):
 
     texture_size: Annotated[
         Literal["512", "1024", "2048"],
-        setting("Texture size", "Side of the texture; visible texels are sampled from the photo at this size."),
+        setting("Texture Size", "Side of the texture; visible texels are sampled from the photo at this size."),
     ] = "1024"
     steps: Annotated[int, setting("Steps", "Denoising steps; 0 takes as many as suit the weights.", ge=0, le=100)] = 0
     max_angle: Annotated[
         float,
-        setting("Grazing limit", "Flatter seen surfaces are not taken from the photo.", ge=30, le=88, unit="°"),
+        setting("Grazing Limit", "Flatter seen surfaces are not taken from the photo.", ge=30, le=88, unit="°"),
     ] = 75.0
     fill_in: Annotated[
         bool,
-        setting("Fill in", "Completes what the photo does not show. Off: only what it shows, to be painted on first."),
+        setting("Fill In", "Completes what the photo does not show. Off: only what it shows, to be painted on first."),
     ] = True
     weights: Annotated[str, setting("Weights", "Name of the set of weights.")] = "small"
 

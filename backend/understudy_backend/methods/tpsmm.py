@@ -60,7 +60,7 @@ class TPSMMParams(msgspec.Struct, frozen=True):
     ] = "relative"
     match_reference: Annotated[
         bool,
-        setting("Best reference", "Of several reference frames, the one whose face is held most like the photo's."),
+        setting("Best Reference", "Of several reference frames, the one whose face is held most like the photo's."),
     ] = False  # fmt: skip
     crop: Annotated[
         SourceCrop,
@@ -68,7 +68,7 @@ class TPSMMParams(msgspec.Struct, frozen=True):
     ] = "centre"  # fmt: skip
     driving_crop: Annotated[
         Literal["centre", "whole"],
-        setting("Driving frame", "What of the driving frames counts: the square in the middle, or all, squeezed."),
+        setting("Driving Frame", "What of the driving frames counts: the square in the middle, or all, squeezed."),
     ] = "centre"  # fmt: skip
     background: Annotated[
         Literal["moving", "still", "none"],
@@ -82,7 +82,7 @@ class TPSMMParams(msgspec.Struct, frozen=True):
         Literal["crop", "photo"], setting("Frame", "The part that moves alone, or laid back into the whole photo.")
     ] = "crop"
     soften: Annotated[
-        float, setting("Soft border", "Width of the blend back into the photo, of the moving part.", ge=0, le=0.5)
+        float, setting("Soft Border", "Width of the blend back into the photo, of the moving part.", ge=0, le=0.5)
     ] = 0.08  # fmt: skip
 
 
