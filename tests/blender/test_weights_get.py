@@ -158,7 +158,7 @@ def test_a_backend_elsewhere_is_told_by_its_own_command(scene, addon, monkeypatc
     assert "understudy weights get champ-published" in texts(log)
     (copy,) = [entry[3] for entry in log if entry[:2] == ("operator", "understudy.copy_command")]
     assert copy.command == "understudy weights get champ-published"
-    with pytest.raises(RuntimeError, match="run this there: understudy weights get champ-published"):
+    with pytest.raises(RuntimeError, match="run this on its computer: understudy weights get champ-published"):
         api.get_weights("champ-published", accept_licence=True)
     assert bpy.ops.understudy.get_weights(weights="Clay") == {"FINISHED"} and asked == [1]
 
