@@ -30,9 +30,9 @@ def sampled(solver: Solver, steps: int, start: Tensor) -> Tensor:
 def test_second_order_needs_fewer_steps() -> None:
     start = torch.linspace(-2, 2, 9, dtype=torch.float64)
     exact = SPREAD * start
-    error = {s: float((sampled(s, 40, start) - exact).abs().max()) for s in ("ddim", "dpm++")}
-    assert error["dpm++"] < 0.6 * error["ddim"]
-    many = {s: float((sampled(s, 250, start) - exact).abs().max()) for s in ("ddim", "dpm++")}
+    error = {s: float((sampled(s, 40, start) - exact).abs().max()) for s in ("DDIM", "DPM++")}
+    assert error["DPM++"] < 0.6 * error["DDIM"]
+    many = {s: float((sampled(s, 250, start) - exact).abs().max()) for s in ("DDIM", "DPM++")}
     assert max(many.values()) < 0.02
 
 

@@ -20,7 +20,7 @@ METHODS = ("animate_anyone", "champ")
 SIZE = WIDTH, HEIGHT = 64, 96
 NUMBERS = range(1, 7)
 FEW = {"weights": "tiny", "steps": 3, "window": 4, "overlap": 2}
-SAME = {"solver": "ddim"}
+SAME = {"solver": "DDIM"}
 """A default spelled out: the same frames, but another job, for which the backend has none."""
 PATIENCE = 200.0
 SAMPLE = ROOT / "packaging/demo/samples/photos/openpeople_P001.jpg"

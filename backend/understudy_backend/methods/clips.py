@@ -62,7 +62,7 @@ class ClipParams(msgspec.Struct, frozen=True):
     guidance: Annotated[
         float, setting("Guidance", "How closely the photo is followed; 1 and below halve the time.", ge=0, le=20)
     ] = 3.5  # fmt: skip
-    solver: Annotated[Solver, setting("Solver", "DDIM as published, or DPM++, which needs fewer steps.")] = "ddim"
+    solver: Annotated[Solver, setting("Solver", "DDIM as published, or DPM++, which needs fewer steps.")] = "DDIM"
     window: Annotated[
         int, setting("Window", "Frames that are made together; fewer need less memory.", ge=1, le=32)
     ] = 24  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Literal
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-Solver = Literal["ddim", "dpm++"]
+Solver = Literal["DDIM", "DPM++"]
 """DDIM (arXiv 2010.02502, eta 0), as published, or DPM-Solver++ of second order (arXiv 2211.01095, 2M)."""
 
 Step = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
@@ -17,7 +17,7 @@ Step = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 latent and this step's clean estimate."""
 
 
-def step_of(scheduler: DDIMScheduler, step: int, solver: Solver = "ddim") -> Step:
+def step_of(scheduler: DDIMScheduler, step: int, solver: Solver = "DDIM") -> Step:
     """The function of one step.
 
     Args:
@@ -25,7 +25,7 @@ def step_of(scheduler: DDIMScheduler, step: int, solver: Solver = "ddim") -> Ste
         step: number of the step, from 0.
         solver: which one.
     """
-    return _ddim(scheduler, step) if solver == "ddim" else _dpm(scheduler, step)
+    return _ddim(scheduler, step) if solver == "DDIM" else _dpm(scheduler, step)
 
 
 def _signal(scheduler: DDIMScheduler, timestep: int) -> tuple[float, float]:
