@@ -37,9 +37,14 @@ PIP := -m pip install -q --disable-pip-version-check
 demo: .venv/.ready .venv-blender-5.0/.ready
 	$(BACKEND) packaging/demo/demo.py --blender-python $(BLENDER) $(ARGS)
 
-# The two halves side by side: each keeps hardly more than one core busy
+# Blender 5.2 needs Python 3.13; where there is none, 4.5 and 5.0 are tested
+VERSIONS := 4.5 5.0 $(if $(PYTHON_5_2),5.2)
+TEST_BLENDER := $(addprefix test-blender-,$(VERSIONS))
+
+# Two suites at a time: each keeps hardly more than one core busy
 test: lint
-	$(MAKE) -j2 test-backend test-blender
+	@$(if $(PYTHON_5_2),,echo "no Python 3.13 found: Blender 5.2 is left out";)
+	$(MAKE) -j2 test-backend $(TEST_BLENDER)
 
 lint: .venv/.ready
 	$(BACKEND) -m ruff check .
@@ -49,11 +54,11 @@ lint: .venv/.ready
 test-backend: .venv/.ready .venv-blender-5.0/.ready
 	$(BACKEND) -m pytest tests/shared tests/backend tests/parity tests/faults tests/e2e
 
-# Blender 5.2 needs Python 3.13; where there is none, 4.5 and 5.0 are tested
-VERSIONS := 4.5 5.0 $(if $(PYTHON_5_2),5.2)
-test-blender: .venv/.ready $(foreach v,$(VERSIONS),.venv-blender-$(v)/.ready)
-	@$(if $(PYTHON_5_2),,echo "no Python 3.13 found: Blender 5.2 is left out";)
-	set -e; for v in $(VERSIONS); do echo "Blender $$v"; .venv-blender-$$v/bin/python -m pytest tests/blender; done
+test-blender: $(TEST_BLENDER)
+
+test-blender-%: .venv/.ready .venv-blender-%/.ready
+	@echo "Blender $*"
+	.venv-blender-$*/bin/python -m pytest tests/blender
 
 bench: .venv/.ready
 	set -e; for b in tests/bench/bench_*.py; do $(BACKEND) $$b; done
