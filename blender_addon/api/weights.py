@@ -21,8 +21,8 @@ def get_weights(name: str, *, accept_licence: bool = False, wait: bool = False) 
         wait: until they are there; for scripts.
 
     Raises:
-        ValueError: the licence was not accepted. RuntimeError: online access is off, the backend is on another
-        computer, something is being fetched already, or (with `wait`) it failed.
+        ValueError: the licence was not accepted. RuntimeError: online access is off, Blender has not started the
+        backend, something is being fetched already, or (with `wait`) it failed.
     """
     session = current()
     if not accept_licence:

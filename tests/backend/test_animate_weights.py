@@ -8,42 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import AutoencoderKL
+from tiny_animators import TINY, tiny_parts
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from understudy_backend.methods.contract import MethodError
-from understudy_backend.models.animate_anyone.denoising import noise_schedule
 from understudy_backend.models.animate_anyone.guider import PoseGuider
-from understudy_backend.models.animate_anyone.networks import NetworkConfig, build_denoiser, build_reference_net
+from understudy_backend.models.animate_anyone.networks import NetworkConfig
 from understudy_backend.models.animate_anyone.parts import AnimatorParts
-from understudy_backend.models.champ.guidance_encoders import GuidanceEncoders
 from understudy_backend.weights.animate_anyone import Kind, fill, load_animator, missing_parts, published, save_animator
 from understudy_backend.weights.torch_files import convert, read_tensors
 
-TINY = NetworkConfig(channels=(8, 8, 8, 8), heads=2, token_width=16, groups=8, motion_heads=2)
-
-
-def made(kind: Kind, config: NetworkConfig = TINY) -> AnimatorParts:
-    torch.manual_seed(3)
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        norm_num_groups=8,
-    )
-    clip = CLIPVisionConfig(
-        hidden_size=16, intermediate_size=16, projection_dim=16, num_hidden_layers=1, num_attention_heads=2,
-        image_size=224, patch_size=56,
-    )  # fmt: skip
-    guider = PoseGuider(config) if kind == "animate_anyone" else GuidanceEncoders(config)
-    return AnimatorParts(
-        vae, CLIPVisionModelWithProjection(clip), build_reference_net(config), build_denoiser(config), guider,
-        noise_schedule(),
-    )  # fmt: skip
-
 
 def saved(folder: Path, kind: Kind = "animate_anyone", config: NetworkConfig = TINY) -> AnimatorParts:
-    parts = made(kind, config)
+    parts = tiny_parts(kind, config, seed=3)
     save_animator(parts, config, folder, kind)
     return parts
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from tiny_animators import KINDS, write_weights
 from understudy_backend.methods.animate_anyone import AnimateAnyone
 from understudy_backend.methods.champ import Champ
 from understudy_backend.methods.clips import GREEN, ClipParams, finished, framed_photo, own_seeds, previewed
@@ -18,9 +18,6 @@ from understudy_shared.body import Y_UP_TO_Z_UP, free_body, joint_transforms, sk
 from understudy_shared.camera_paths import orbit
 from understudy_shared.frames import Channel, Frame
 from understudy_shared.job import FrameRange, JobSpec
-
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny_animators import KINDS, write_weights
 
 SIZE, NUMBERS = (64, 96), FrameRange(3, 9, 1)
 METHODS = {"animate_anyone": AnimateAnyone, "champ": Champ}

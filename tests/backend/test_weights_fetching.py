@@ -16,9 +16,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fake_hub import FakeHub
 from understudy_backend.methods.catalogue import METHODS, make_method
 from understudy_backend.weights.animator_sets import animator_sets

@@ -23,9 +23,9 @@ KINDS: tuple[Kind, ...] = ("animate_anyone", "champ")
 TINY = NetworkConfig(channels=(8, 8, 8, 8), heads=2, token_width=16, groups=8, motion_heads=2)
 
 
-def write_weights(folder: Path, kind: Kind) -> None:
-    """Writes a set into `folder`, the user's folder of weights. No parameter is zero, so that every path counts."""
-    torch.manual_seed(1)
+def tiny_parts(kind: Kind, config: NetworkConfig = TINY, seed: int = 1) -> AnimatorParts:
+    """All networks of a method, with random numbers."""
+    torch.manual_seed(seed)
     vae = AutoencoderKL(
         block_out_channels=(8, 8, 8, 8),
         down_block_types=("DownEncoderBlock2D",) * 4,
@@ -36,11 +36,16 @@ def write_weights(folder: Path, kind: Kind) -> None:
         hidden_size=16, intermediate_size=16, projection_dim=16, num_hidden_layers=1, num_attention_heads=2,
         image_size=224, patch_size=56,
     )  # fmt: skip
-    guider = PoseGuider(TINY) if kind == "animate_anyone" else GuidanceEncoders(TINY)
-    parts = AnimatorParts(
-        vae, CLIPVisionModelWithProjection(clip), build_reference_net(TINY), build_denoiser(TINY), guider,
+    guider = PoseGuider(config) if kind == "animate_anyone" else GuidanceEncoders(config)
+    return AnimatorParts(
+        vae, CLIPVisionModelWithProjection(clip), build_reference_net(config), build_denoiser(config), guider,
         noise_schedule(),
     )  # fmt: skip
+
+
+def write_weights(folder: Path, kind: Kind) -> None:
+    """Writes a set into `folder`, the user's folder of weights. No parameter is zero, so that every path counts."""
+    parts = tiny_parts(kind)
     for module in parts.modules:
         for parameter in module.parameters():
             if not parameter.any():

@@ -171,3 +171,20 @@ def check_complete(job) -> None:
         top = green if top is None else top
         assert (green - top) % 256 in {(round(10 * (n - job.numbers[0])) + d) % 256 for d in (-1, 0, 1)}
     assert not (job.folder / "conditions").exists()
+
+
+def write_movie(scene, path: Path, size: tuple[int, int], rate: int) -> Path:
+    """Renders the first 8 frames of a scene's sequencer without loss, removes the scene, and returns the file."""
+    from blender_addon.scene.compat import set_file_format
+
+    scene.view_settings.view_transform = "Standard"
+    render = scene.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage, render.fps = *size, 100, rate
+    scene.frame_start, scene.frame_end = 1, 8
+    set_file_format(render.image_settings, "FFMPEG")
+    render.ffmpeg.format, render.ffmpeg.codec, render.ffmpeg.constant_rate_factor = "MPEG4", "H264", "LOSSLESS"
+    render.filepath = str(path)
+    with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
+        bpy.ops.render.render(animation=True)
+    bpy.data.scenes.remove(scene)
+    return path

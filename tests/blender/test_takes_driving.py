@@ -7,7 +7,7 @@ these clips red is 40 + 20 k, so in the frame that shows it, red is 20 k less th
 import bpy
 import numpy as np
 import pytest
-from backend_stage import needs_backend, strip_files, tick_until
+from backend_stage import needs_backend, strip_files, tick_until, write_movie
 
 pytestmark = needs_backend
 
@@ -61,7 +61,6 @@ def movie(tmp_path_factory):
     if not bpy.app.build_options.codec_ffmpeg:
         pytest.skip("this Blender writes no movies: it was built without FFmpeg")
     from blender_addon.link.png import encode
-    from blender_addon.scene.compat import set_file_format
 
     folder = tmp_path_factory.mktemp("movie")
     scene = bpy.data.scenes.new("Movie")
@@ -71,17 +70,7 @@ def movie(tmp_path_factory):
         opaque[..., 3] = 255
         (folder / f"{k}.png").write_bytes(encode(opaque))
         strips.new_image(str(k), str(folder / f"{k}.png"), 1, k + 1)
-    scene.view_settings.view_transform = "Standard"
-    render = scene.render
-    render.resolution_x, render.resolution_y, render.resolution_percentage, render.fps = *SIZE, 100, 12
-    scene.frame_start, scene.frame_end = 1, 8
-    set_file_format(render.image_settings, "FFMPEG")
-    render.ffmpeg.format, render.ffmpeg.codec, render.ffmpeg.constant_rate_factor = "MPEG4", "H264", "LOSSLESS"
-    render.filepath = str(folder / "clip.mp4")
-    with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
-        bpy.ops.render.render(animation=True)
-    bpy.data.scenes.remove(scene)
-    return folder / "clip.mp4"
+    return write_movie(scene, folder / "clip.mp4", SIZE, 12)
 
 
 def frame_of(job, number):

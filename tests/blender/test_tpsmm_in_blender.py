@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from backend_stage import PYTHON, Server, needs_backend, strip_files, tick_until
+from backend_stage import PYTHON, Server, needs_backend, strip_files, tick_until, write_movie
 from panel_stage import drawn, texts
 
 bpy = pytest.importorskip("bpy")
@@ -243,7 +243,6 @@ def test_a_photo_driven_by_a_movie_of_another_size_and_rate(shot, seen, pictures
 
 def movie(folder, rate):
     """The pictures over grey as a movie; returns its path."""
-    from blender_addon.scene.compat import set_file_format
 
     scene = bpy.data.scenes.new("Movie")
     strips = scene.sequence_editor_create().strips
@@ -253,17 +252,7 @@ def movie(folder, rate):
     for k in range(1, 8):
         strip.elements.append(f"wave_{k:03d}.png")
     strip.alpha_mode, strip.blend_type = "STRAIGHT", "ALPHA_OVER"
-    scene.view_settings.view_transform = "Standard"
-    render = scene.render
-    render.resolution_x, render.resolution_y, render.resolution_percentage, render.fps = 90, 56, 100, rate
-    scene.frame_start, scene.frame_end = 1, 8
-    set_file_format(render.image_settings, "FFMPEG")
-    render.ffmpeg.format, render.ffmpeg.codec, render.ffmpeg.constant_rate_factor = "MPEG4", "H264", "LOSSLESS"
-    render.filepath = str(folder / "wave.mp4")
-    with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
-        bpy.ops.render.render(animation=True)
-    bpy.data.scenes.remove(scene)
-    return folder / "wave.mp4"
+    return write_movie(scene, folder / "wave.mp4", (90, 56), rate)
 
 
 def movie_strip(scene, path, start):

@@ -51,7 +51,7 @@ class ClipSettings(msgspec.Struct, frozen=True):
     seed_ranges: tuple[SeedRange, ...] = ()
     """Frames with a seed of their own."""
     solver: Solver = "DDIM"
-    """`ddim` as published; `dpm++` needs fewer steps."""
+    """`DDIM` as published; `DPM++` needs fewer steps."""
     undivided: bool = False
     """Adds up what windows say of a frame, in place of the mean: what the published code does where guidance is off. It
     is of use only to compare with it."""
