@@ -25,6 +25,7 @@ from ..scene.camera import camera_matrices, require_perspective, still_camera
 from ..scene.compat import PASS_NAMES, set_float_layers
 from ..scene.evaluation import at_frame, scene_aside
 from .exr import read_exr
+from .still import render_still
 
 SAMPLES = 16
 """Per pixel, for colour and mask: the mask comes in sixteenths, and a fine texture does not flicker."""
@@ -140,12 +141,8 @@ def _render(aside: Scene, path: Path, samples: int, *, data: bool) -> dict[str, 
     cycles.pixel_filter_type, cycles.filter_width = ("GAUSSIAN", 0.01) if data else ("BOX", 1.0)
     layer.use_pass_combined = True
     layer.use_pass_z = layer.use_pass_normal = layer.use_pass_uv = data
-    aside.render.filepath = str(path)
-    with bpy.context.temp_override(
-        scene=aside, view_layer=layer
-    ):  # its `scene` argument takes our frame number instead
-        bpy.ops.render.render(write_still=True)
-    if not path.exists():  # the operator reports success whatever happened
+    render_still(aside, path)
+    if not path.exists():
         raise RuntimeError("Blender could not render the body: see its console, and the space left for temporary files")
     return read_exr(path)
 

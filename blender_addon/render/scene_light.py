@@ -22,6 +22,7 @@ from ..scene.compat import set_float_layers
 from ..scene.evaluation import at_frame, scene_aside
 from .exr import read_exr
 from .passes import BlenderBusy
+from .still import render_still
 
 _SIZE = 64
 _SAMPLES = 16
@@ -122,9 +123,7 @@ def _settings(scene: Scene, aside: Scene, size: Sequence[int]) -> None:
 
 def _render(aside: Scene, path: Path) -> np.ndarray:
     """(H, W, 4) linear, multiplied by alpha."""
-    aside.render.filepath = str(path)
-    with bpy.context.temp_override(scene=aside, view_layer=aside.view_layers[0]):
-        bpy.ops.render.render(write_still=True)
+    render_still(aside, path)
     if not path.exists():
         raise RuntimeError("Blender could not measure the light: see its console")
     planes = read_exr(path)

@@ -33,6 +33,14 @@ def content_start(strip: bpy.types.Strip) -> int:
     return int(strip.content_start) if hasattr(strip, "content_start") else int(strip.frame_start)
 
 
+def move(strip: bpy.types.Strip, frames: int) -> None:
+    """Shows all of the strip so many frames later."""
+    if hasattr(strip, "content_start"):
+        strip.content_start += frames
+    else:
+        strip.frame_start += frames
+
+
 def content_trim(strip: bpy.types.Strip) -> tuple[int, int]:
     """How many pictures of its file or files a strip leaves out for good, at the beginning and at the end."""
     if hasattr(strip, "content_trim_start"):

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..render.passes import BlenderBusy
+from ..render.still import render_still
 from ..scene.compat import set_file_format
 from ..scene.evaluation import NAME
 from ..scene.pixels import image_rgba
@@ -90,11 +91,11 @@ def picture(strip: bpy.types.Strip, number: int, size: tuple[int, int]) -> NDArr
     with _alone(strip) as (aside, alone), tempfile.TemporaryDirectory(prefix="understudy-") as folder:
         _fill(alone, max(size[0] / whole[0], size[1] / whole[1]))
         path = Path(folder) / "picture.png"
-        _settings(aside, size, path)
-        aside.frame_current = number
-        with bpy.context.temp_override(scene=aside, view_layer=aside.view_layers[0]):
-            bpy.ops.render.render(write_still=True)
-        if not path.exists():  # the operator reports success whatever happened
+        _settings(aside, size)
+        # the sequencer renders the current frame of the artist's scene, whichever scene it is told
+        compat.move(alone, bpy.context.scene.frame_current - number)
+        render_still(aside, path)
+        if not path.exists():
             raise RuntimeError(f'Blender could not show "{strip.name}": see its console, and the space on the disk')
         image = bpy.data.images.load(str(path), check_existing=False)
         try:
@@ -235,14 +236,14 @@ def _fill(strip: bpy.types.Strip, scale: float) -> None:
     place.rotation, place.origin = 0, (0.5, 0.5)
 
 
-def _settings(aside: bpy.types.Scene, size: tuple[int, int], path: Path) -> None:
+def _settings(aside: bpy.types.Scene, size: tuple[int, int]) -> None:
     render, view = aside.render, aside.view_settings
     render.resolution_x, render.resolution_y, render.resolution_percentage = *size, 100
     render.pixel_aspect_x = render.pixel_aspect_y = 1
     render.use_sequencer, render.use_compositing, render.film_transparent = True, False, True
     render.use_border = render.use_multiview = render.use_stamp = False
     render.dither_intensity = 0
-    render.filepath, render.use_file_extension, render.use_overwrite = str(path), True, True
+    render.use_file_extension = render.use_overwrite = True
     settings = render.image_settings
     set_file_format(settings, "PNG")
     settings.color_mode, settings.color_depth, settings.compression = "RGBA", "8", 0

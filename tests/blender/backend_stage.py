@@ -184,7 +184,6 @@ def write_movie(scene, path: Path, size: tuple[int, int], rate: int) -> Path:
     set_file_format(render.image_settings, "FFMPEG")
     render.ffmpeg.format, render.ffmpeg.codec, render.ffmpeg.constant_rate_factor = "MPEG4", "H264", "LOSSLESS"
     render.filepath = str(path)
-    with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
-        bpy.ops.render.render(animation=True)
+    bpy.ops.render.render(animation=True, scene=scene.name)
     bpy.data.scenes.remove(scene)
     return path

@@ -121,6 +121,7 @@ def card(name: str, y: float, side: float, colour) -> bpy.types.Object:
 def rendered(scene, frame: int, path: Path, linear: bool = True) -> np.ndarray:
     """(H, W, 4) of Blender's render through the compositor: linear, or as a PNG shows it."""
     from blender_addon.render.exr import read_exr
+    from blender_addon.render.still import render_still
     from blender_addon.scene.compat import set_file_format
 
     settings = scene.render.image_settings
@@ -130,10 +131,8 @@ def rendered(scene, frame: int, path: Path, linear: bool = True) -> np.ndarray:
         settings.color_depth, settings.exr_codec = "32", "NONE"
     else:
         settings.color_depth = "8"
-    scene.render.filepath = str(path.with_suffix(".exr" if linear else ".png"))
     scene.frame_set(frame)
-    with bpy.context.temp_override(scene=scene, view_layer=scene.view_layers[0]):
-        bpy.ops.render.render(write_still=True)
+    render_still(scene, path.with_suffix(".exr" if linear else ".png"))
     if linear:
         planes = read_exr(Path(scene.render.filepath))
         return np.stack([next(v for k, v in planes.items() if k.rpartition(".")[2] == c) for c in "RGBA"], -1)
