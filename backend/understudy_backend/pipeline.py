@@ -157,5 +157,5 @@ def render_shot(
     """
     shot.check_length(frames)
     spec = JobSpec("threedhm", FrameRange(shot.start, shot.start + frames - 1), size, seed=seed)
-    inputs = {"photo": imitator.photo, "photo_mask": imitator.mask, "texture": imitator.texture}
+    inputs = {"photo": imitator.photo, "photo_mask": imitator.mask, "texture": imitator.texture, **imitator.fit}
     run(spec, inputs, shot.frame, lambda r: on_frame(r.index, r.arrays[Channel.RGBA.value]), on_progress)

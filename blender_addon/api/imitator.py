@@ -23,6 +23,7 @@ from ..scene import modes, painting, photo_end, photo_view, photo_window, photos
 from ..scene.body_parts import armature_of
 from ..scene.evaluation import at_frame, scene_aside
 from ..scene.material import get_texture, set_texture, texture_image
+from ..scene.photo import store_fit
 from ..scene.photo_file import open_photo
 from .settings import params_of
 from .takes import start_job
@@ -228,6 +229,7 @@ def make_texture(
     """
     scene = scene or bpy.context.scene
     inputs, left_out = photo_inputs.for_texture(scene)
+    store_fit(scene.understudy.photo_body, inputs)  # frames are made with the same
     values = _params(scene, "threedhm_texture", params)
     if not fill_in:
         values["fill_in"] = False

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import bpy
 from numpy.typing import NDArray
+from understudy_shared.fit import FIT_ARRAYS
 from understudy_shared.frames import Channel
 from understudy_shared.protocol.description import MethodDescription
 
@@ -65,11 +67,14 @@ def inputs(
     Raises:
         ValueError: something is missing.
     """
-    makers = {
+    makers: dict[str, Callable[[], NDArray]] = {
         "texture": lambda: _texture(body),
         "photo": lambda: photo(scene),
         "photo_mask": lambda: photo_mask(scene),
     }
+    if "photo" not in given and "photo_mask" not in given:  # of another photo the scene knows no fit
+        fitted = cache(lambda: photo_inputs.fit_of_texture(scene.understudy))
+        makers |= {name: lambda name=name: fitted()[name] for name in FIT_ARRAYS}
     if method is None:
         wanted = [(name, False) for name in _RENDERING]
     else:

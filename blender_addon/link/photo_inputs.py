@@ -55,6 +55,18 @@ def fit(scene: Scene, photo: PropertyGroup) -> dict[str, NDArray]:
     return read_fit(scene, photo)
 
 
+def fit_of_texture(photo: PropertyGroup) -> dict[str, NDArray]:
+    """The fit with which a photo's texture was made, however the body stands now.
+
+    Raises:
+        ValueError: it is not fitted.
+    """
+    kept = stored_fit(photo.photo_body) if photo.photo_body is not None else None
+    if kept is None:
+        raise ValueError("The photo is not fitted yet: fit it first")
+    return kept
+
+
 def first_fit(scene: Scene, number: int) -> dict[str, NDArray]:
     """What a fit from scratch is given: the photo, and for a further photo the person's shape from the first.
 

@@ -267,6 +267,8 @@ def test_settings_are_read_back_and_explained(tmp_path: Path) -> None:
     [
         (["infill", "--config", "sd15"], "--weights"),
         (["vae", "--config", "sd15"], "stays as it is"),
+        (["outline", "--config", "sd15"], "no outline network"),
+        (["outline"], "no checkpoint of render"),
         (["infill", "--config", "sd15", "--weights", "no such model"], "neither a folder nor"),
         (["infill", "--batch", "5"], "a batch of 5 cannot be shared"),
         (["infill", "--batch", "0"], "at least 1"),

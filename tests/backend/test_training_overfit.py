@@ -1,6 +1,8 @@
-"""Both stages, trained from nothing at tiny size for some hundred steps, learn 8 people by heart."""
+"""Both stages, and the outline after them, trained from nothing at tiny size for some hundred steps, learn 8 people by
+heart."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,10 @@ from understudy_backend.models.threedhm.infilling import generate, shrink
 from understudy_backend.models.threedhm.latents import compose, decode, decompose, encode
 from understudy_backend.models.threedhm.networks import NetworkConfig
 from understudy_backend.training import dataset, threedhm
+from understudy_backend.training.arrays import Samples
+from understudy_backend.training.cells import windows
 from understudy_backend.training.configs import Setting, Training
+from understudy_backend.training.outline import known
 from understudy_backend.training.setting_files import write_setting
 from understudy_backend.weights.threedhm import load_infill, load_render
 
@@ -36,12 +41,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     refine = dataclasses.replace(QUICK, learning_rate=1e-3)
     render = dataclasses.replace(QUICK, steps=400)
     write_setting(Setting("tiny", SIDE, 1, True, NETWORKS, refine, QUICK, render), run / "tiny.json")
+    few, outline = dataclasses.replace(QUICK, steps=80), dataclasses.replace(QUICK, steps=200, mirror=True)
+    cropped = Setting("tiny", SIDE, 1, True, NETWORKS, refine, QUICK, few, (80, 128), outline=outline)
+    write_setting(cropped, run / "windows.json")
     command(run, "vae")
     return run
 
 
-def command(run: Path, what: str) -> None:
-    threedhm.main([what, "--data", str(run), "--out", str(run), "--config", str(run / "tiny.json"), "--cpu"])
+def command(run: Path, what: str, out: str = ".", setting: str = "tiny") -> None:
+    config = str(run / f"{setting}.json")
+    threedhm.main([what, "--data", str(run), "--out", str(run / out), "--config", config, "--cpu"])
 
 
 def rows(run: Path, kind: str, name: str) -> np.ndarray:
@@ -101,3 +110,27 @@ def test_stage_2_learns_what_leaves_the_body(run: Path) -> None:
     figures = [psnr(x[:, :3].permute(0, 2, 3, 1).numpy() / 2, truth[:, :3].permute(0, 2, 3, 1).numpy() / 2, where)
                for x in (result, body)]  # fmt: skip
     assert figures[0] > figures[1] + 2, figures
+
+
+def test_the_outline_is_learnt_from_the_frames_of_stage_2(run: Path, capsys: pytest.CaptureFixture) -> None:
+    out = run / "windows"
+    shutil.copytree(run / "vae", out / "vae")
+    with pytest.raises(SystemExit):
+        command(run, "outline", "windows", "windows")
+    assert "train that first" in capsys.readouterr().err
+    command(run, "render", "windows", "windows")
+    threedhm.main(["export", "--out", str(out), "--to", str(out / "weights")])
+    assert load_render(out / "weights" / "render").outline is None
+    command(run, "outline", "windows", "windows")
+    threedhm.main(["export", "--out", str(out), "--to", str(out / "weights")])
+    network = load_render(out / "weights" / "render").outline
+    assert network is not None
+    samples = Samples([run / "frames" / "train"])
+    every = np.arange(len(samples))
+    body, truth = (windows(samples, name, every, (80, 128)) for name in ("body", "target"))
+    told = known(samples, every, (80, 128))
+    inside, cover = truth[:, 3:] > 0, body[:, 3:] > 0
+    with torch.no_grad():  # of stage 2 it gets the body again: all that it can know is from the photo
+        found = (network(body, body, told) > 0) | cover
+    learnt, before = (float((f & inside).sum() / (f | inside).sum()) for f in (found, cover))
+    assert learnt > before + 0.05, (learnt, before)

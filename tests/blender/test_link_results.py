@@ -166,3 +166,32 @@ def test_the_camera_of_the_shot_stays_the_scenes(photo_scene, fit, tmp_path):
     results.apply(job_for(scene, "fit", tmp_path), fit, {})
     assert scene.camera == shot and scene.render.resolution_x == 1234
     check_same(__import__("blender_addon.link.gather").link.gather.fit(scene), fit)
+
+
+def test_frames_are_made_with_the_fit_of_the_texture(photo_scene, fit, tmp_path, monkeypatch):
+    """However the body stands since: how far clothes stand off it is measured where it stood in the photo."""
+    from understudy_shared.fit import FIT_ARRAYS
+    from understudy_shared.protocol.description import MethodDescription, NeedDescription
+
+    from blender_addon.api import imitator
+    from blender_addon.link import gather, results
+    from blender_addon.scene.body_parts import armature_of
+
+    scene, _ = photo_scene
+    needs = tuple(NeedDescription(name, False, "", optional=True) for name in FIT_ARRAYS)
+    method = MethodDescription("m", "M", "", "", (), needs, ("rgba",))
+
+    def given(**inputs):
+        return gather.inputs(method, scene, scene.understudy.body, inputs)
+
+    assert given() == {}
+    results.apply(job_for(scene, "fit", tmp_path), fit, {})
+    check_same(given(), fit)
+    knee = armature_of(scene.understudy.photo_body).pose.bones[4]
+    knee.rotation_mode, knee.rotation_euler = "XYZ", (0.5, 0, 0)
+    bpy.context.view_layer.update()
+    check_same(given(), fit)  # a pose for a picture, perhaps
+    monkeypatch.setattr(imitator, "start_job", lambda *args, **options: None)
+    imitator.make_texture(scene)
+    assert np.abs(given()["body_pose"] - fit["body_pose"]).max() > 0.1  # no: a correction, with which texels are read
+    assert set(given(photo=np.zeros((4, 4, 4), np.uint8))) == {"photo"}  # of another photo there is no fit

@@ -10,6 +10,7 @@ from understudy_shared.body import Y_UP_TO_Z_UP, free_body, joint_transforms
 from understudy_shared.camera_paths import orbit
 from understudy_shared.frames import Channel
 
+from understudy_backend.photo.stand_off import as_texture, stand_off
 from understudy_backend.texture.projection import PartialTexture, project_photo
 from understudy_backend.texture.raster import Raster
 from understudy_backend.texture.render import Texture, render_body
@@ -118,6 +119,14 @@ class Subject:
             min_cosine=float(np.cos(np.deg2rad(MAX_ANGLE))),
         )
         return project_photo(self.photo, texels, person)
+
+    @cached_property
+    def stand_off(self) -> NDArray[np.float32] | None:
+        """How far the outline in the photo lies outside the body, as a texture."""
+        view, body = self.shot.view, free_body()
+        vertices = self.dressed.body_vertices(self.shot.pose)
+        found = stand_off(self.mask, vertices, body, view.intrinsics, view.extrinsics)
+        return None if found is None else as_texture(found, body)
 
     @cached_property
     def texture(self) -> NDArray[np.uint8]:

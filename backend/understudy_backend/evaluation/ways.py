@@ -7,7 +7,7 @@ that `our_ways` gives.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +19,7 @@ from understudy_backend.evaluation.subject import SIZE, Picture, Subject
 from understudy_backend.models.threedhm.infilling import complete_texture
 from understudy_backend.models.threedhm.rendering import BATCH, BodyFrame, FrameRenderer
 from understudy_backend.models.threedhm.stages import Infill, Render
+from understudy_backend.texture.render import pixels_per_metre
 from understudy_backend.texture.spread import nearest_visible
 from understudy_backend.training.people.render import View
 
@@ -85,10 +86,11 @@ class Rendered:
 
     def frames(self, scene: Scene) -> list[Picture]:
         """The finished frames."""
-        photo = scene.subject.photo if self.photo else None
-        renderer = FrameRenderer(self.model, photo, SIZE, **self.options)
+        photo, ahead = (scene.subject.photo, scene.subject.stand_off) if self.photo else (None, None)
+        renderer = FrameRenderer(self.model, photo, SIZE, stand_off=ahead, **self.options)
         bodies = [
-            BodyFrame(i, body[Channel.RGBA], body[Channel.UV]) for i, body in enumerate(scene.bodies(self.texture))
+            BodyFrame(i, body[Channel.RGBA], body[Channel.UV], pixels_per_metre(body[Channel.DEPTH], view.intrinsics))
+            for i, (body, view) in enumerate(zip(scene.bodies(self.texture), scene.views, strict=True))
         ]
         out: list[Picture] = []
         for start in range(0, len(bodies), BATCH):
@@ -116,6 +118,7 @@ def our_ways(model: Render, *, seed: int, steps: int, detail: float) -> list[Way
         Rendered("3DHM, networks alone (detail 0)", model, whole | {"detail": 0.0}),
         Rendered("3DHM, the same noise for all frames", model, whole | {"noise": "fixed"}),
         Rendered("3DHM, independent noise", model, whole | {"noise": "independent"}),
+        *([Rendered("3DHM, the networks' own outline", replace(model, outline=None), whole)] if model.outline else []),
         Rendered("3DHM without the photo", model, whole, photo=False),
         # the body's own surface is not put back here: it has none
         Rendered("3DHM without texture", model, whole | {"detail": 0.0}, texture=GREY),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Annotated
 
@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from understudy_shared.body import free_body
+from understudy_shared.body import free_body, skin
+from understudy_shared.fit import FIT_ARRAYS
 from understudy_shared.frames import Channel, Frame, linear_to_srgb
 from understudy_shared.protocol.description import MethodDescription, NeedDescription
 
@@ -19,7 +20,8 @@ from understudy_backend.methods.contract import MethodError, Result, Task
 from understudy_backend.methods.params import describe, setting
 from understudy_backend.models.threedhm.rendering import BATCH, BodyFrame, FrameRenderer, Noise
 from understudy_backend.models.threedhm.stages import Render
-from understudy_backend.texture.render import Texture, render_body
+from understudy_backend.photo.stand_off import as_texture, stand_off
+from understudy_backend.texture.render import Texture, pixels_per_metre, render_body
 from understudy_backend.weights.locations import weights_folder
 from understudy_backend.weights.sets import weight_sets
 from understudy_backend.weights.threedhm import load_render
@@ -69,6 +71,7 @@ class ThreeDHM:
                 NeedDescription("photo", False, "The photo of the person"),
                 NeedDescription("photo_mask", False, "Where the person is in it, as the fit gives it"),
                 NeedDescription("texture", False, "The complete texture, painted on or not"),
+                *(NeedDescription(name, False, "From the fit of the photo", optional=True) for name in FIT_ARRAYS),
                 NeedDescription(Channel.RGBA, True, "The textured body as the camera sees it", optional=True),
                 *(
                     NeedDescription(channel, True, "Posed body and camera, in place of a picture", optional=True)
@@ -100,16 +103,18 @@ class ThreeDHM:
                 fix="Fit the photo and make its texture first.",
             )
         texture = Texture(task.inputs["texture"])
+        person = cut_out(task.inputs["photo"], task.inputs["photo_mask"])
         model = self._model(params.weights)
         try:
             renderer = FrameRenderer(
                 model,
-                cut_out(task.inputs["photo"], task.inputs["photo_mask"]),
+                person,
                 task.spec.size,
                 seed=task.spec.seed,
                 steps=params.steps or model.steps,
                 detail=params.detail,
                 noise=params.noise,
+                stand_off=stand_off_of(task.inputs, person[..., 3]),
             )
         except ValueError as error:
             raise MethodError(f"{error}", code="bad_input", fix="Fit the photo again.") from error
@@ -134,6 +139,22 @@ def cut_out(photo: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uin
     return np.dstack([photo[..., :3], mask])
 
 
+def stand_off_of(inputs: Mapping[str, NDArray], mask: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """The texture of the outline's distances from the body (see `photo.stand_off`); None without a fit of the photo.
+
+    Args:
+        inputs: of the job.
+        mask: (H, W), where the person is, of the photo's size.
+    """
+    if any(name not in inputs for name in FIT_ARRAYS):
+        return None
+    betas, orient, pose, transl, extrinsics, k = (np.asarray(inputs[name]) for name in FIT_ARRAYS)
+    body = free_body()
+    vertices = skin(body, betas.reshape(-1), orient.reshape(1, 3), pose.reshape(1, 23, 3), transl.reshape(1, 3))[0]
+    found = stand_off(mask, vertices, body, k.reshape(3, 3), extrinsics.reshape(4, 4))
+    return None if found is None else as_texture(found, body)
+
+
 def intermediate(frame: Frame, texture: Texture, size: tuple[int, int]) -> BodyFrame:
     """The textured body of a frame, uint8 sRGB: Blender's picture if it came with one, else rasterised here.
 
@@ -149,11 +170,13 @@ def intermediate(frame: Frame, texture: Texture, size: tuple[int, int]) -> BodyF
                 code="bad_frame",
                 fix="Render the frames at the job's size.",
             )
-        if image.dtype == np.uint8:
-            return BodyFrame(frame.index, np.asarray(image, np.uint8))
-        colour = linear_to_srgb(image[..., :3].astype(np.float32))
-        rgba = (np.dstack([colour, np.clip(image[..., 3:], 0, 1)]) * 255 + 0.5).astype(np.uint8)
-        return BodyFrame(frame.index, rgba)
+        if image.dtype != np.uint8:
+            colour = linear_to_srgb(image[..., :3].astype(np.float32))
+            image = (np.dstack([colour, np.clip(image[..., 3:], 0, 1)]) * 255 + 0.5).astype(np.uint8)
+        scale = None
+        if Channel.DEPTH in channels and Channel.INTRINSICS in channels:
+            scale = pixels_per_metre(channels[Channel.DEPTH], channels[Channel.INTRINSICS])
+        return BodyFrame(frame.index, np.asarray(image, np.uint8), channels.get(Channel.UV), scale)
     lacking = [c.value for c in GEOMETRY if c not in channels]
     if lacking:
         raise MethodError(
@@ -171,4 +194,4 @@ def intermediate(frame: Frame, texture: Texture, size: tuple[int, int]) -> BodyF
         )
     k, extrinsics = channels[Channel.INTRINSICS], channels[Channel.EXTRINSICS]
     parts = render_body(vertices, body, texture, k, extrinsics, size)
-    return BodyFrame(frame.index, parts[Channel.RGBA], parts[Channel.UV])
+    return BodyFrame(frame.index, parts[Channel.RGBA], parts[Channel.UV], pixels_per_metre(parts[Channel.DEPTH], k))

@@ -101,6 +101,11 @@ def _window(
     return (rows, columns), (columns.stop - columns.start, rows.stop - rows.start)
 
 
+def pixels_per_metre(depth: NDArray[np.floating], intrinsics: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(H, W) of a surface at a depth (H, W) in metres, across the line of sight."""
+    return (intrinsics[0, 0] / np.maximum(depth, 1e-3)).astype(np.float32)
+
+
 def decode_srgb(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 sRGB to linear float32 in [0, 1], by table."""
     return _decode_table()[image]

@@ -14,8 +14,8 @@ import msgspec
 from understudy_backend.models.threedhm.networks import SMALL, NetworkConfig
 from understudy_backend.training import setting_files
 
-Part = Literal["refine", "infill", "render"]
-"""What can be trained: the autoencoder's refiner, stage 1, stage 2."""
+Part = Literal["refine", "infill", "render", "outline"]
+"""What can be trained: the autoencoder's refiner, stage 1, stage 2, and the outline of its frames."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Training:
     picture_loss: bool = False
     """At the very last diffusion step, compare pictures in place of latents (see `picture_loss`); ours only."""
     mirror: bool = False
-    """Show every frame mirrored, too: twice the data (stage 2 only)."""
+    """Show every frame mirrored, too: twice the data (stage 2 and its outline only)."""
     background_weight: float = 1.0
     """Weight in the loss of what shows no person: texels off the body, pixels away from it."""
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
@@ -94,6 +94,8 @@ class Setting:
     """Stage 2 sees the person's window of this (width, height) in pixels; none: the whole frame, as in the paper."""
     detail: float = 0.0
     """How much fine structure stage 1's texels take from the nearest visible ones; stored with the weights."""
+    outline: Training = Training()
+    """The outline network that follows stage 2 (only where `networks` are ours)."""
 
 
 SMALL_SETTING = Setting(
@@ -108,6 +110,7 @@ SMALL_SETTING = Setting(
     render=Training(steps=8000, last_step_share=0.8, picture_loss=True, mirror=True, background_weight=0.2),
     window=(160, 256),
     detail=0.35,
+    outline=Training(steps=8000, batch=12, learning_rate=2e-3, weight_decay=1e-2, mirror=True, validation_samples=160),
 )
 """Ours, for a CPU or a small GPU, from nothing."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
+from understudy_backend.models.threedhm.outline import OutlineNetwork
 from understudy_backend.training.bases import base_of, load_vae
 from understudy_backend.training.checkpoints import TrainingError, checkpoints, load_averages
 from understudy_backend.training.configs import read_setting
@@ -50,6 +51,10 @@ def _export_stage(run: Path, stage: str, to: Path) -> None:
         branch = new_branch(setting, base)
         load_averages(newest, {"branch": branch} | ({"unet": base.unet} if setting.train_unet else {}))
         _save(branch, to / stage / "branch")
+        if found := checkpoints(run / "outline" / "checkpoints"):
+            network = OutlineNetwork()
+            load_averages(found[-1], {"outline": network})
+            _save(network, to / stage / "outline")
     _save(base.unet, to / stage / "unet")
     base.scheduler.save_pretrained(to / stage / "scheduler")
     save_prompt(base.prompt, to / stage)

@@ -4,6 +4,7 @@
     python -m understudy_backend.training.threedhm refine --data DATA --out RUN
     python -m understudy_backend.training.threedhm infill --data DATA --out RUN --steps 4000
     python -m understudy_backend.training.threedhm render --data DATA --out RUN --minutes 40
+    python -m understudy_backend.training.threedhm outline --data DATA --out RUN
     python -m understudy_backend.training.threedhm export --out RUN --to FOLDER
 
 DATA is a folder of data sets (`texture` and `frames`, each with `train` and `val`); several may be named. With
@@ -22,7 +23,9 @@ from typing import get_args, get_type_hints
 import torch
 
 from understudy_backend.methods.contract import MethodError
-from understudy_backend.training import autoencoder, stage1, stage2
+from understudy_backend.models.threedhm.outline import OutlineNetwork
+from understudy_backend.models.threedhm.stages import Render
+from understudy_backend.training import autoencoder, outline, stage1, stage2
 from understudy_backend.training.arrays import DataError, Mirrored, Samples, split_of
 from understudy_backend.training.bases import base_of, load_vae, start_from
 from understudy_backend.training.checkpoints import TrainingError
@@ -77,6 +80,8 @@ def run(a: argparse.Namespace) -> None:
     setting = read_setting(a.config)
     if a.what in ("vae", "refine") and setting.networks is None:
         raise TrainingError(f"the setting {setting.name} uses Stable Diffusion's autoencoder, which stays as it is")
+    if a.what == "outline" and setting.networks is None:
+        raise TrainingError(f"the setting {setting.name} has no outline network: it is part of networks like ours")
     if a.what == "vae":
         assert setting.networks is not None
         autoencoder.save(autoencoder.fit(setting.networks, kinds_of(a.data, "train")), a.out / "vae" / "weights")
@@ -98,7 +103,7 @@ def train_part(
     """Trains one part, or goes on with it.
 
     Args:
-        what: "refine", "infill" or "render".
+        what: "refine", "infill", "render" or "outline".
         setting: all hyper-parameters.
         data: folders of data sets.
         out: folder of the run.
@@ -118,14 +123,19 @@ def train_part(
         lesson = autoencoder.lesson(setting, vae, kinds, kinds_of(data, "val", needed=False) or kinds)
         trainee = vae
     else:
-        base, trainee = base_of(what, setting, out, weights), None
+        base = outline.trained_render(setting, out) if what == "outline" else base_of(what, setting, out, weights)
+        trainee = None
         kind, cache = ("texture" if what == "infill" else "frames"), out / "latents"
         samples, other = kinds_of(data, "train", kind)[kind], kinds_of(data, "val", kind, needed=False).get(kind)
-        if what == "render" and training.mirror:
+        if what != "infill" and training.mirror:
             samples = Mirrored(split_of(data, kind, "train"))
         accelerator = start(training, folder, cpu=cpu)
         others = samples if other is None else other  # its own people tell nothing of how well it generalises
-        if what == "infill":
+        if isinstance(base, Render):
+            finished, more = (outline.read(s, setting, base, cache, accelerator) for s in (samples, others))
+            torch.manual_seed(training.seed)
+            lesson = outline.lesson(setting, OutlineNetwork(), finished, more)
+        elif what == "infill":
             textures, more = (stage1.read(s, setting, base, cache, accelerator) for s in (samples, others))
             lesson = stage1.lesson(setting, base, textures, (others, more))
         else:

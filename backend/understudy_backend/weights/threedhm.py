@@ -3,7 +3,7 @@
 One stage is one folder::
 
     infill/  unet/ scheduler/  [vae/] [sampling.json] [prompt.safetensors | text_encoder/ + tokenizer/]
-    render/  unet/ branch/ scheduler/  [vae/] [sampling.json] [prompt.safetensors | text_encoder/ + tokenizer/]
+    render/  unet/ branch/ scheduler/  the same, and [outline/], which only networks like ours have
 
 A `vae/` may also lie beside the stage's folder, where both share it. A Stable Diffusion 1.5 inpainting download is such
 an `infill` folder as it is; Stable Diffusion 1.5 with a trained `branch/` added is such a `render` folder. Only
@@ -24,7 +24,8 @@ from torch import Tensor
 
 from understudy_backend.methods.contract import MethodError
 from understudy_backend.models.threedhm.denoising import INFILL_PROMPT, RENDER_PROMPT
-from understudy_backend.models.threedhm.latents import size_multiple
+from understudy_backend.models.threedhm.latents import has_alpha, size_multiple
+from understudy_backend.models.threedhm.outline import OutlineNetwork
 from understudy_backend.models.threedhm.patch_autoencoder import PatchAutoencoder
 from understudy_backend.models.threedhm.stages import Infill, Render
 
@@ -88,7 +89,16 @@ def load_render(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.fl
     sampling = _sampling(folder)
     if sampling.window and (min(sampling.window) < multiple or any(side % multiple for side in sampling.window)):
         raise _bad_sampling(folder, f"a window of multiples of {multiple} pixels")
-    return Render(vae, unet, branch, _scheduler(folder), prompt, sampling.steps, sampling.window)
+    outline = None
+    if (folder / "outline").is_dir():
+        if not has_alpha(vae):
+            raise MethodError(
+                f"{folder / 'outline'} needs frames with alpha, and this VAE makes none",
+                code="wrong_weights",
+                fix="Remove that folder: it belongs to other weights.",
+            )
+        outline = _load(OutlineNetwork, folder / "outline", device, dtype)
+    return Render(vae, unet, branch, _scheduler(folder), prompt, sampling.steps, sampling.window, outline)
 
 
 def load_base(

@@ -24,6 +24,7 @@ from understudy_backend.models.threedhm.latents import (
     size_multiple,
 )
 from understudy_backend.models.threedhm.noise import SurfaceNoise
+from understudy_backend.models.threedhm.outline import SURENESS, reach, sure, unknown, with_alpha
 from understudy_backend.models.threedhm.stages import Render
 
 BATCH = 4
@@ -33,9 +34,6 @@ TONE_NEEDS = 0.05
 """Share of the neighbourhood that must show the person before the frame's tone counts fully."""
 TEXELS = 3 / 8
 """Of the noise on the surface, per pixel along the window's longer side."""
-SURENESS = 3.0
-"""Contrast of the frame's alpha around the body: below a third is nothing, above two thirds is the person."""
-
 
 Noise = Literal["surface", "fixed", "independent"]
 """Where the noise comes from: anchored to the body's surface (see `noise`), the same for every frame, or new for each
@@ -52,6 +50,8 @@ class BodyFrame:
     """(H, W, 4), straight alpha: the textured body as the camera sees it."""
     uv: NDArray[np.float32] | None = None
     """(H, W, 2), texture coordinates of the surface in each pixel; None where they are not known."""
+    pixels_per_metre: NDArray[np.float32] | None = None
+    """(H, W), of the surface in each pixel, where there is one; None where they are not known."""
 
 
 class FrameRenderer:
@@ -67,6 +67,7 @@ class FrameRenderer:
         steps: int,
         detail: float,
         noise: Noise = "surface",
+        stand_off: NDArray[np.float32] | None = None,
     ) -> None:
         """Args:
         model: stage 2.
@@ -76,7 +77,10 @@ class FrameRenderer:
         steps: denoising steps.
         detail: from 0 to 1, how much of the texture's own surface is put back; see `keep_surface`.
         noise: where it comes from. A frame without UV has fixed noise in place of the surface's.
+        stand_off: (S, S) texture of the metres by which the person's outline lies outside the body (see
+            `photo.stand_off`); None where they are not known. Only weights with an outline network heed it.
         """
+        self._stand_off = stand_off
         self.model, self.size, self.steps, self.detail = model, size, steps, detail
         multiple = _frame_multiple(model)
         self._window = model.window or (size[0] + -size[0] % multiple, size[1] + -size[1] % multiple)
@@ -114,6 +118,11 @@ class FrameRenderer:
         result = decode(self.model.vae, latents)
         if not has_alpha(self.model.vae):
             result = _key(result, image[:, 3:])
+        if self.model.outline is not None:
+            known = [self._known_of(frame, box) for frame, box in zip(frames, boxes, strict=True)]
+            known = torch.stack(known + known[-1:] * fill).to(image)
+            alpha = torch.sigmoid(self.model.outline(result, image, known))
+            result = with_alpha(result, torch.maximum(alpha, (image[:, 3:] + 1) / 2))
         return [self._finish(*parts) for parts in zip(bodies, result, boxes, strict=False)]
 
     def _tensor(self, rgba: NDArray[np.uint8]) -> Tensor:
@@ -137,11 +146,25 @@ class FrameRenderer:
         uv, cover = frame.uv[rows[:, None], columns], frame.rgba[rows[:, None], columns, 3] > 127
         return self._surface.latent(uv, cover & inside)
 
+    def _known_of(self, frame: BodyFrame, box: Box) -> Tensor:
+        """What the photo says of the outline in this frame's window, see `outline.reach`."""
+        width, height = self._window
+        if self._stand_off is None or frame.uv is None or frame.pixels_per_metre is None:
+            return unknown(height, width)
+        rows, columns, inside = pixels(box, self._window, self.size)
+        uv, cover = frame.uv[rows[:, None], columns], frame.rgba[rows[:, None], columns, 3] > 127
+        texels = len(self._stand_off)
+        column, row = (np.clip(x * texels, 0, texels - 1).astype(np.intp) for x in (uv[..., 0], 1 - uv[..., 1]))
+        scale = frame.pixels_per_metre[rows[:, None], columns] * (height / (box.bottom - box.top))
+        return reach(self._stand_off[row, column] * scale, cover & inside)
+
     def _finish(self, body: Tensor, result: Tensor, box: Box) -> NDArray[np.uint8]:
         rgba = decompose(paste(result, box, self.size, self._background)[None])
         if self.detail > 0:
             scale = (box.bottom - box.top) / self._window[1]
-            rgba = rgba + self.detail * (keep_surface(decompose(body[None]), rgba, scale) - rgba)
+            contrast = SURENESS if self.model.outline is None else max(1.0, scale)  # enlarged, an edge would be soft
+            kept = keep_surface(decompose(body[None]), rgba, scale, contrast)
+            rgba = rgba + self.detail * (kept - rgba)
         return (rgba[0].permute(1, 2, 0).float().cpu().numpy() * 255 + 0.5).astype(np.uint8)
 
 
@@ -168,7 +191,7 @@ def fit_person(photo: NDArray[np.uint8], size: tuple[int, int], margin: float = 
     return out
 
 
-def keep_surface(body: Tensor, frame: Tensor, scale: float = 1.0) -> Tensor:
+def keep_surface(body: Tensor, frame: Tensor, scale: float = 1.0, contrast: float = SURENESS) -> Tensor:
     """Puts the textured body back into a finished frame, both (N, 4, H, W) in [0, 1] with straight alpha.
 
     Networks as small as ours paint tone and shape, not faces and seams; the texture has those, sampled from the photo,
@@ -177,6 +200,7 @@ def keep_surface(body: Tensor, frame: Tensor, scale: float = 1.0) -> Tensor:
 
     Args:
         scale: pixels of these pictures per pixel that the networks saw.
+        contrast: of the frame's alpha around the body, see `outline.sure`.
     """
     cover = body[:, 3:]
     both = cover * frame[:, 3:]
@@ -184,7 +208,7 @@ def keep_surface(body: Tensor, frame: Tensor, scale: float = 1.0) -> Tensor:
     tone = _blur((frame - body)[:, :3] * both, scale) / (amount + TONE_NEEDS)
     surface = (body[:, :3] + tone).clamp(0, 1)
     # Both know the same edge: a pixel that each covers by half is covered by half, not by three quarters.
-    alpha = torch.maximum(cover, ((frame[:, 3:] - 0.5) * SURENESS + 0.5).clamp(0, 1))
+    alpha = torch.maximum(cover, sure(frame[:, 3:], contrast))
     around = alpha - cover
     colour = (surface * cover + frame[:, :3] * around) / alpha.clamp(min=1e-3)
     return torch.cat([colour, alpha], 1)

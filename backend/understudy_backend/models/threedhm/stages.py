@@ -8,6 +8,7 @@ from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 
 from understudy_backend.models.threedhm.latents import Vae
+from understudy_backend.models.threedhm.outline import OutlineNetwork
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,5 @@ class Render:
     window: tuple[int, int] | None = None
     """(width, height) in pixels of the person's window in a frame (see `framing`) that the weights were trained on;
     None for weights that see whole frames, as the paper's."""
+    outline: OutlineNetwork | None = None
+    """Finds the person's outline to the pixel; None for weights that have none."""

@@ -1,7 +1,8 @@
 """Training samples of one made person, for both stages of 3DHM (arXiv 2401.10889).
 
 `texture`: what one photo shows of a body texture, and the complete texture in that photo's light: the first stage.
-`frames`: the textured body alone, the appearance photo, and the person as they should look: the second.
+`frames`: the textured body alone, the appearance photo, and the person as they should look: the second. And by how
+many pixels the outline in the photo lets expect the person to reach beyond the body, `ahead`: the outline network.
 
 Backgrounds: the photo of a `texture` sample stands before a ground of its own colours, so that a wrong mask reads some
 of it; so does every second `frames` photo, cut out again by a mask with errors. Targets and bodies stay on
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from understudy_shared.body import free_body
 
+from understudy_backend.photo.stand_off import stand_off
 from understudy_backend.training.people import photograph as ph
 from understudy_backend.training.people import poses, render
 from understudy_backend.training.people.person import Person
@@ -32,8 +34,12 @@ Sample = dict[str, NDArray[np.uint8]]
 
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "texture": {"target": (SIZE, SIZE, 3), "partial": (SIZE, SIZE, 3), "visible": (SIZE, SIZE)},
-    "frames": {"target": (SIZE, SIZE, 4), "body": (SIZE, SIZE, 4), "photo": (SIZE, SIZE, 4)},
-}
+    "frames": {
+        "target": (SIZE, SIZE, 4), "body": (SIZE, SIZE, 4), "photo": (SIZE, SIZE, 4), "ahead": (SIZE, SIZE),
+    },
+}  # fmt: skip
+_AHEAD_ZERO, _AHEAD_STEP = 60, 6
+"""What 0 and one pixel are in "ahead", whose 0 says that there is no body."""
 
 
 def small(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -82,8 +88,12 @@ def frame_samples(rng: np.random.Generator, person: Person, count: int, clips: l
     fit = ph.random_fit(rng, person.betas)
     wrong, wrong_view = ph.misjudged(rng, shot.pose, shot.view)
     partial, visible = ph.read_texture(image, mask, wrong_view, fit.vertices(wrong), SIZE)
+    aside = np.random.default_rng([person.seed, 2])
+    poses_taken = ((wrong, wrong_view), (shot.pose, shot.view))
     photo = small(ph.cut_out(image, mask)) if rng.random() < 0.5 else small_rgba(shot.image)
     lit = ph.tinted(person.texture, shot.tint)
+    true = ph.Fit(person.betas, fit.thickness)
+    outlines: dict[ph.Fit, Floats | None] = {}
     for _ in range(count):
         pose = poses.random_pose(rng, clips)
         points = dressed.vertices(pose)
@@ -91,9 +101,38 @@ def frame_samples(rng: np.random.Generator, person: Person, count: int, clips: l
         if rng.random() < 0.5:
             texture, body = ph.imperfect(rng, small(lit), partial, visible), fit
         else:
-            texture, body = lit, ph.Fit(person.betas, fit.thickness)
-        yield {"target": dressed.picture(points, view), "body": textured(body.vertices(pose), texture, view),
-               "photo": photo}  # fmt: skip
+            texture, body = lit, true
+        if body not in outlines:
+            taken, seen_by = poses_taken[int(aside.integers(2))]
+            vertices = body.vertices(taken)
+            outlines[body] = stand_off(mask, vertices, free_body(), seen_by.intrinsics, seen_by.extrinsics)
+        vertices = body.vertices(pose)
+        yield {"target": dressed.picture(points, view), "body": textured(vertices, texture, view), "photo": photo,
+               "ahead": ahead(outlines[body], vertices, view)}  # fmt: skip
+
+
+def ahead(metres: Floats | None, vertices: Floats, view: render.View) -> NDArray[np.uint8]:
+    """Pixels by which the person's outline lies outside the body, (H, W) for `decode_ahead`.
+
+    Args:
+        metres: (V,) from `photo.stand_off`; None where nothing is known.
+        vertices: (V, 3) of the body in the world.
+        view: the camera.
+    """
+    out = np.zeros(view.size[::-1], np.uint8)
+    if metres is None:
+        return out
+    body = free_body()
+    raster = render.look(view, vertices, body.faces)
+    there = raster.mask
+    pixels = raster.interpolate(metres[:, None], body.faces)[there, 0] * view.intrinsics[0, 0] / raster.depth[there]
+    out[there] = np.clip(np.rint(_AHEAD_ZERO + _AHEAD_STEP * pixels), 1, 255)
+    return out
+
+
+def decode_ahead(stored: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Pixels, and where they are known: where the body is."""
+    return (stored.astype(np.float32) - _AHEAD_ZERO) / np.float32(_AHEAD_STEP), stored > 0
 
 
 def small_rgba(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
