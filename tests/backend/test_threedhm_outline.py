@@ -35,7 +35,7 @@ def test_untrained_it_gives_what_frame_and_body_cover():
     torch.manual_seed(0)
     frame, body = (torch.rand(2, 4, 32, 16) * 2 - 1 for _ in range(2))
     logits = OutlineNetwork()(frame, body, torch.rand(2, 3, 32, 16))
-    wanted = torch.maximum((body[:, 3:] + 1) / 2, sure((frame[:, 3:] + 1) / 2, 3.0))
+    wanted = torch.maximum((body[:, 3:] + 1) / 2, sure((frame[:, 3:] + 1) / 2))
     torch.testing.assert_close(logits, 6 * (wanted - 0.5))
 
 

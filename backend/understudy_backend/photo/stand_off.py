@@ -24,6 +24,10 @@ LEAST, MOST = -0.03, 0.15
 """Metres; beyond, the outline belongs to something else, such as an arm beside the trunk."""
 LONGEST = 640
 """Pixels of the longer side at which a photo is measured."""
+HANDS = slice(20, 24)
+"""Joints of wrists and hands."""
+BARE = 0.005
+"""Metres by which the outline of a hand may stand off it."""
 NEAR = 0.03
 """Metres in the rest pose over which measures are averaged."""
 NEIGHBOURS = 64
@@ -56,7 +60,11 @@ def stand_off(
         person = np.asarray(cv2.resize(person, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     k = np.diag([width / mask.shape[1], height / mask.shape[0], 1.0]) @ intrinsics
     at, metres = _along_outline(person > 127, vertices, body, k, extrinsics)
-    return _spread(at, metres, body.v_template) if len(at) else None
+    hand = body.weights[:, HANDS].sum(1).clip(0, 1)
+    kept = hand[at] < 0.5  # a hand in a pocket wears no trousers
+    if not kept.any():
+        return None
+    return np.minimum(_spread(at[kept], metres[kept], body.v_template), BARE + (1 - hand) * (MOST - BARE))
 
 
 def as_texture(values: NDArray[np.floating], body: BodyModel) -> NDArray[np.float32]:

@@ -79,7 +79,7 @@ class OutlineNetwork(ModelMixin, ConfigMixin):
             (N, 1, H, W) logits of alpha.
         """
         frame, body = ((frame + 1) / 2).clamp(0, 1), (body + 1) / 2
-        first = torch.maximum(body[:, 3:], sure(frame[:, 3:], SURENESS))
+        first = torch.maximum(body[:, 3:], sure(frame[:, 3:]))
         ahead, away, given = known.split(1, 1)
         about = torch.cat([ahead / 8, away / 16, ((ahead - away) / 2).clamp(-1, 1), given], 1) * given
         x = self.enter(pixel_unshuffle(torch.cat([frame, body, first, about], 1), _BLOCK))
@@ -98,9 +98,9 @@ class _Block(nn.Module):
         return x + self.second(silu(self.first(silu(x))))
 
 
-def sure(alpha: Tensor, contrast: float) -> Tensor:
+def sure(alpha: Tensor) -> Tensor:
     """Alpha with a steeper edge, at the same place."""
-    return ((alpha - 0.5) * contrast + 0.5).clamp(0, 1)
+    return ((alpha - 0.5) * SURENESS + 0.5).clamp(0, 1)
 
 
 def with_alpha(frame: Tensor, alpha: Tensor) -> Tensor:

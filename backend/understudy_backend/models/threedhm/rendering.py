@@ -24,7 +24,7 @@ from understudy_backend.models.threedhm.latents import (
     size_multiple,
 )
 from understudy_backend.models.threedhm.noise import SurfaceNoise
-from understudy_backend.models.threedhm.outline import SURENESS, reach, sure, unknown, with_alpha
+from understudy_backend.models.threedhm.outline import reach, sure, unknown, with_alpha
 from understudy_backend.models.threedhm.stages import Render
 
 BATCH = 4
@@ -162,9 +162,7 @@ class FrameRenderer:
         rgba = decompose(paste(result, box, self.size, self._background)[None])
         if self.detail > 0:
             scale = (box.bottom - box.top) / self._window[1]
-            contrast = SURENESS if self.model.outline is None else max(1.0, scale)  # enlarged, an edge would be soft
-            kept = keep_surface(decompose(body[None]), rgba, scale, contrast)
-            rgba = rgba + self.detail * (kept - rgba)
+            rgba = rgba + self.detail * (keep_surface(decompose(body[None]), rgba, scale) - rgba)
         return (rgba[0].permute(1, 2, 0).float().cpu().numpy() * 255 + 0.5).astype(np.uint8)
 
 
@@ -191,7 +189,7 @@ def fit_person(photo: NDArray[np.uint8], size: tuple[int, int], margin: float = 
     return out
 
 
-def keep_surface(body: Tensor, frame: Tensor, scale: float = 1.0, contrast: float = SURENESS) -> Tensor:
+def keep_surface(body: Tensor, frame: Tensor, scale: float = 1.0) -> Tensor:
     """Puts the textured body back into a finished frame, both (N, 4, H, W) in [0, 1] with straight alpha.
 
     Networks as small as ours paint tone and shape, not faces and seams; the texture has those, sampled from the photo,
@@ -200,7 +198,6 @@ def keep_surface(body: Tensor, frame: Tensor, scale: float = 1.0, contrast: floa
 
     Args:
         scale: pixels of these pictures per pixel that the networks saw.
-        contrast: of the frame's alpha around the body, see `outline.sure`.
     """
     cover = body[:, 3:]
     both = cover * frame[:, 3:]
@@ -208,7 +205,7 @@ def keep_surface(body: Tensor, frame: Tensor, scale: float = 1.0, contrast: floa
     tone = _blur((frame - body)[:, :3] * both, scale) / (amount + TONE_NEEDS)
     surface = (body[:, :3] + tone).clamp(0, 1)
     # Both know the same edge: a pixel that each covers by half is covered by half, not by three quarters.
-    alpha = torch.maximum(cover, sure(frame[:, 3:], contrast))
+    alpha = torch.maximum(cover, sure(frame[:, 3:]))
     around = alpha - cover
     colour = (surface * cover + frame[:, :3] * around) / alpha.clamp(min=1e-3)
     return torch.cat([colour, alpha], 1)
