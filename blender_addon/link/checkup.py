@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from understudy_shared.standstill import threads
+
 _SECONDS = 30.0
 """How long a Python may take to answer: the first start from a slow disk is slow."""
 
@@ -56,7 +58,7 @@ class Checkup:
         if self.busy:
             return
         self.found = None
-        self._thread = threading.Thread(target=self._ask_all, args=(pythons,), name="understudy-checkup", daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(pythons,), name="understudy-checkup", daemon=True)
         self._thread.start()
 
     def wait(self, seconds: float = _SECONDS) -> Found | None:
@@ -72,6 +74,10 @@ class Checkup:
         if process is not None:
             process.kill()
         self.wait(5.0)
+
+    def _work(self, pythons: list[str]) -> None:
+        with threads.work():
+            self._ask_all(pythons)
 
     def _ask_all(self, pythons: list[str]) -> None:
         answers = []
@@ -102,7 +108,8 @@ class Checkup:
         except OSError:
             return Found(python, "", "This is no program that can be started")
         try:
-            answer = self._process.communicate(timeout=_SECONDS)[0]
+            with threads.wait():
+                answer = self._process.communicate(timeout=_SECONDS)[0]
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from understudy_shared.job import scene_digest
 from understudy_shared.protocol.description import MethodDescription
+from understudy_shared.standstill import Writer
 
 from . import again, feed, take_files
 from .book import JobBook
@@ -41,7 +42,7 @@ class Sender:
         self._feeds: dict[str, feed.Feed] = {}
         self._stopping: set[str] = set()
         """Wire ids of jobs that the backend was told to stop, and has not said that it did."""
-        self._writer = ThreadPoolExecutor(1, "understudy-writer")
+        self._writer = Writer("understudy-writer")
 
     def close(self) -> None:
         """Waits for the file that is just being written."""

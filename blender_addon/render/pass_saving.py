@@ -13,13 +13,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import bpy
 from understudy_shared.frames import Frame
 from understudy_shared.job import frame_digest
+from understudy_shared.standstill import Writer
 
 from ..link import disk
 from ..link.jobs import Job
@@ -99,7 +100,7 @@ class PassSaving:
     _apart: Apart | None = field(default=None, init=False)
     _alone: bool = field(default=False, init=False)
     """No other Blender can help."""
-    _writer: ThreadPoolExecutor = field(init=False)
+    _writer: Writer = field(init=False)
 
     def __post_init__(self) -> None:
         if self.job.record.role != "frames":
@@ -110,7 +111,7 @@ class PassSaving:
             raise ValueError(f"There is no pass {unknown[0]}: choose from {known}" if unknown else "Choose a pass")
         self.passes = tuple(name for name in pass_files.PASSES if name in self.passes)
         self._to_do = list(self.job.numbers)
-        self._writer = ThreadPoolExecutor(1, "understudy-passes")
+        self._writer = Writer("understudy-passes")
 
     @property
     def running(self) -> bool:

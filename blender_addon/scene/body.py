@@ -17,6 +17,7 @@ from understudy_shared.body import JOINT_NAMES, PARENTS, Y_UP_TO_Z_UP, BodyModel
 from . import correctives
 from .body_parts import BETAS, VERTICES, pose_axes
 from .material import plain_material
+from .modes import editing_bones
 
 _FORWARD = {"pelvis": "spine1", "spine3": "neck"}
 """The child that a bone points to, where it has several."""
@@ -55,26 +56,15 @@ def create_body(scene: Scene, body: BodyModel, betas: NDArray[np.floating], name
 def _armature(scene: Scene, joints: NDArray[np.floating], name: str) -> Object:
     armature = bpy.data.objects.new(name, bpy.data.armatures.new(name))
     scene.collection.objects.link(armature)
-    layer = bpy.context.view_layer if bpy.context.scene == scene else scene.view_layers[0]
-    before = layer.objects.active
-    mode = before.mode if before is not None else "OBJECT"
-    with bpy.context.temp_override(scene=scene, view_layer=layer):
-        if mode != "OBJECT":
-            bpy.ops.object.mode_set(mode="OBJECT")
-        layer.objects.active = armature
-        bpy.ops.object.mode_set(mode="EDIT")  # bones can be made in no other way
+    with editing_bones(armature.data) as bones:
         for j, joint in enumerate(JOINT_NAMES):
-            bone = armature.data.edit_bones.new(joint)
+            bone = bones.new(joint)
             bone.head = joints[j]
             bone.tail = joints[j] + _direction(joints, j)
             if PARENTS[j] >= 0:
-                bone.parent = armature.data.edit_bones[JOINT_NAMES[PARENTS[j]]]
+                bone.parent = bones[JOINT_NAMES[PARENTS[j]]]
             along = (bone.tail - bone.head).normalized()
             bone.align_roll(Vector((0, 0, 1)) if abs(along.y) > 0.7 else Vector((0, -1, 0)))
-        bpy.ops.object.mode_set(mode="OBJECT")
-        layer.objects.active = before
-        if mode != "OBJECT":  # a fit may arrive while the artist works on something else
-            bpy.ops.object.mode_set(mode=mode)
     armature.data.display_type = "STICK"
     armature.show_in_front = True
     for bone in armature.pose.bones:

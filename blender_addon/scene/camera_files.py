@@ -23,6 +23,7 @@ from understudy_shared.camera import OPENGL_TO_OPENCV, CameraTrajectory, Doubles
 from . import alembic_camera, compat
 from .camera import import_camera, read_camera
 from .import_aside import for_now_only, import_scene
+from .overriding import overridden
 
 _NAME = ".understudy file"
 
@@ -121,7 +122,7 @@ def save(path: Path | str, kind: str, trajectory: CameraTrajectory, start_frame:
 
 def _import(path: Path, kind: str, aside: Scene) -> None:
     try:
-        with bpy.context.temp_override(**_context(aside)):
+        with overridden(**_context(aside)):
             if kind == "alembic":
                 bpy.ops.wm.alembic_import(filepath=str(path), set_frame_range=True)
             elif kind == "usd":
@@ -137,7 +138,7 @@ def _import(path: Path, kind: str, aside: Scene) -> None:
 
 
 def _export(path: Path, kind: str, aside: Scene) -> None:
-    with bpy.context.temp_override(**_context(aside)):
+    with overridden(**_context(aside)):
         if kind == "alembic":
             bpy.ops.wm.alembic_export(filepath=str(path), start=aside.frame_start, end=aside.frame_end)
         elif kind == "usd":

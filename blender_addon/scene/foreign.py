@@ -20,6 +20,7 @@ from understudy_shared.body import BodyModel
 from understudy_shared.motion import MotionClip
 
 from .import_aside import for_now_only, import_scene
+from .overriding import overridden
 from .retarget import keyed_times, read_armature
 
 EXTENSIONS = (".fbx", ".glb", ".gltf", ".vrm")
@@ -89,7 +90,7 @@ def _import(path: Path, aside: Scene) -> None:
         kind = "FBX" if fbx else "glTF"
         raise ValueError(f"This Blender cannot import {kind}: switch on the add-on that does in the preferences")
     try:
-        with bpy.context.temp_override(scene=aside, view_layer=aside.view_layers[0], collection=aside.collection):
+        with overridden(scene=aside, view_layer=aside.view_layers[0], collection=aside.collection):
             importer(filepath=str(path), **options)
     except RuntimeError as error:
         raise ValueError(f"Blender cannot import {path.name}: {_reason(str(error))}") from None

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Making an object the active one, in the mode that the artist is to work in."""
+"""Blender's modes: making an object the active one in the mode that the artist is to work in, and editing bones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import bpy
-from bpy.types import Object, Scene
+from bpy.types import Armature, ArmatureEditBones, Object, Scene, ViewLayer
+
+from .overriding import overridden
+
+_STAND_IN = ".understudy bones"
 
 
 def enter(scene: Scene, obj: Object, mode: str) -> None:
@@ -28,6 +35,38 @@ def enter(scene: Scene, obj: Object, mode: str) -> None:
         _set_mode(scene, layer, obj, mode)
 
 
-def _set_mode(scene: Scene, layer: bpy.types.ViewLayer, obj: Object, mode: str) -> None:
-    with bpy.context.temp_override(scene=scene, view_layer=layer, active_object=obj, object=obj):
+@contextmanager
+def editing_bones(armature: Armature) -> Iterator[ArmatureEditBones]:
+    """Edit Mode of an armature for a moment: bones can be made and moved in no other way.
+
+    Whatever scene its objects are in, a stand-in is edited in the scene at hand. What the artist has selected, hidden,
+    or is in the middle of posing or editing stays so.
+    """
+    scene, layer = bpy.context.scene, bpy.context.view_layer
+    active, selected = layer.objects.active, list(layer.objects.selected)
+    edited = active if active is not None and active.mode == "EDIT" else None
+    if edited is not None:
+        _set_mode(scene, layer, edited, "OBJECT")
+    for obj in selected:  # those would be edited, too
+        obj.select_set(False, view_layer=layer)
+    stand_in = bpy.data.objects.new(_STAND_IN, armature)
+    scene.collection.objects.link(stand_in)
+    layer.objects.active = stand_in
+    try:
+        _set_mode(scene, layer, stand_in, "EDIT")
+        yield armature.edit_bones
+    finally:
+        if stand_in.mode == "EDIT":
+            _set_mode(scene, layer, stand_in, "OBJECT")
+        bpy.data.objects.remove(stand_in)
+        for obj in selected:
+            obj.select_set(True, view_layer=layer)
+        layer.objects.active = active
+        if edited is not None:
+            _set_mode(scene, layer, edited, "EDIT")
+
+
+def _set_mode(scene: Scene, layer: ViewLayer, obj: Object, mode: str) -> None:
+    """Changes the mode of a view layer's active object."""
+    with overridden(scene=scene, view_layer=layer, active_object=obj, object=obj):
         bpy.ops.object.mode_set(mode=mode)

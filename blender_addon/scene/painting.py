@@ -15,6 +15,7 @@ from bpy.types import Area, Brush, Image, Object, Scene, Window
 
 from .body_parts import mesh_of
 from .modes import enter
+from .overriding import overridden
 from .windows import largest, nearest, open_editor
 
 _KEPT = "understudy_kept"
@@ -153,7 +154,7 @@ def stop_painting_mask(image: Image, context: bpy.types.Context) -> None:
     area.spaces.active.ui_mode = "VIEW"
     if window.screen.get(_OPENED) and not bpy.app.background:  # without a window, Blender hangs later
         del window.screen[_OPENED]
-        with bpy.context.temp_override(window=window, area=area, region=area.regions[-1]):
+        with overridden(window=window, area=area, region=area.regions[-1]):
             bpy.ops.screen.area_close()
 
 
@@ -196,7 +197,7 @@ def _choose_brush(name: str) -> None:
     window, area = found
     region = next((region for region in area.regions if region.type == "WINDOW"), None)
     try:
-        with bpy.context.temp_override(window=window, area=area, region=region):
+        with overridden(window=window, area=area, region=region):
             bpy.ops.brush.asset_activate(
                 asset_library_type="ESSENTIALS",
                 asset_library_identifier="",

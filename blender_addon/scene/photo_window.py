@@ -10,6 +10,7 @@ import bpy
 from bpy.types import Area, Context, Object, Scene, Screen, SpaceView3D, Window
 
 from . import photo_view
+from .overriding import overridden
 from .photos import photo_of
 from .windows import nearest
 
@@ -54,7 +55,7 @@ def look(scene: Scene, context: Context) -> bool:
 def _fit(window: Window, area: Area) -> None:
     """Brings the camera's whole frame into a view that looks through it."""
     region = next(region for region in area.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(window=window, area=area, region=region):
+    with overridden(window=window, area=area, region=region):
         bpy.ops.view3d.view_center_camera()
 
 

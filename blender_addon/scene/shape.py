@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from understudy_shared.body import JOINT_NAMES, Y_UP_TO_Z_UP, BodyModel, free_body
 
 from .body_parts import BETAS, VERTICES, armature_of, betas_of, mesh_of
+from .modes import editing_bones
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _set_bones(armature: Object, model: BodyModel, betas: NDArray[np.float32]) -
     heads = model.joints(betas) @ Y_UP_TO_Z_UP.T
     before = np.array([armature.data.bones[name].head_local for name in JOINT_NAMES])
     scale = float(np.linalg.norm(np.ptp(heads, axis=0)) / max(np.linalg.norm(np.ptp(before, axis=0)), 1e-6))
-    with _editing(armature) as bones:
+    with editing_bones(armature.data) as bones:
         for name, head in zip(JOINT_NAMES, heads, strict=True):
             bone = bones[name]
             along = (bone.tail - bone.head) * scale
@@ -135,28 +136,3 @@ def _set_bones(armature: Object, model: BodyModel, betas: NDArray[np.float32]) -
             bone.head = Vector(head)
             bone.tail = bone.head + along
             bone.roll = roll
-
-
-class _editing:
-    """Edit Mode of an armature for a moment, in a scene of its own: what the artist has selected, hidden, or is in the
-    middle of posing stays so. Bones can be moved in no other way."""
-
-    def __init__(self, armature: Object) -> None:
-        self._armature = armature
-
-    def __enter__(self) -> bpy.types.ArmatureEditBones:
-        self._scene = bpy.data.scenes.new(".understudy bones")
-        self._stand_in = bpy.data.objects.new(".understudy bones", self._armature.data)
-        self._scene.collection.objects.link(self._stand_in)
-        layer = self._scene.view_layers[0]
-        layer.objects.active = self._stand_in
-        self._override = bpy.context.temp_override(scene=self._scene, view_layer=layer, active_object=self._stand_in)
-        self._override.__enter__()
-        bpy.ops.object.mode_set(mode="EDIT")
-        return self._armature.data.edit_bones
-
-    def __exit__(self, *error: object) -> None:
-        bpy.ops.object.mode_set(mode="OBJECT")
-        self._override.__exit__(*error)
-        bpy.data.objects.remove(self._stand_in)
-        bpy.data.scenes.remove(self._scene)

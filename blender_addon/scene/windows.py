@@ -6,6 +6,8 @@ from __future__ import annotations
 import bpy
 from bpy.types import Area, Context, Window
 
+from .overriding import overridden
+
 
 def largest(window: Window, kind: str) -> Area | None:
     """The largest area of a kind in a window."""
@@ -34,7 +36,7 @@ def open_editor(context: Context, kind: str) -> tuple[Window, Area] | None:
         return None
     window, area = place
     before = {each.as_pointer() for each in window.screen.areas}
-    with bpy.context.temp_override(window=window, area=area, region=area.regions[-1]):
+    with overridden(window=window, area=area, region=area.regions[-1]):
         bpy.ops.screen.area_split(direction="VERTICAL", factor=0.5)
     new = next((each for each in window.screen.areas if each.as_pointer() not in before), None)
     if new is None:

@@ -13,6 +13,7 @@ from understudy_backend.texture.bake import texel_map
 from understudy_backend.texture.render import render_body
 from understudy_backend.training.arrays import Samples
 from understudy_backend.training.people.person import random_betas
+from understudy_backend.training.people.samples import decode_ahead
 from understudy_backend.training.video import route, sighting
 from understudy_backend.training.video.__main__ import main
 from understudy_backend.training.video.track import CAMERA_AXES, Track
@@ -118,7 +119,7 @@ def psnr(a, b, where):
 def test_layout_and_report(world):
     for kind, names in {
         "texture": {"target", "partial", "visible", "known"},
-        "frames": {"target", "body", "photo"},
+        "frames": {"target", "body", "photo", "ahead"},
     }.items():
         found = arrays(world.data, kind)
         assert set(found) == names | ({"person", "body_mask"} if kind == "texture" else {"person"})
@@ -128,7 +129,7 @@ def test_layout_and_report(world):
         for name in names:
             array = read.rows(name, np.arange(FRAMES))
             np.testing.assert_array_equal(array, found[name])
-            channels = () if name in ("visible", "known") else (3,) if kind == "texture" else (4,)
+            channels = () if name in ("visible", "known", "ahead") else (3,) if kind == "texture" else (4,)
             assert (array.shape, array.dtype) == ((FRAMES, S, S, *channels), np.uint8)
         about = json.loads((world.data / kind / "train/shard-00000/dataset.json").read_text())
         assert (about["kind"], about["split"], about["count"], about["size"]) == (kind, "train", FRAMES, S)
@@ -179,6 +180,37 @@ def test_the_photo_is_of_another_time(world):
         columns = np.flatnonzero(a.any(0))
         rows = np.flatnonzero(a.any(1))
         assert 0.8 < max(np.ptp(rows), np.ptp(columns)) / S < 1  # as large as in a photo of them
+
+
+def test_the_photo_tells_how_far_clothes_stand_off(world, monkeypatch):
+    """Of a person whose outline is `grown` pixels outside the body's in every frame, and of one without clothes."""
+    monkeypatch.setattr(sighting, "detect", keyed)
+    folder, track, grown = world.folder / "coat", known_track(), 8
+    folder.mkdir()
+    for row in range(FRAMES):
+        person = rendered(track, row, world.texture)
+        mask = (np.abs(person.astype(int) - GREEN).sum(2) > 20).astype(np.uint8)
+        coat = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grown + 1,) * 2)) - mask
+        person[coat > 0] = 90, 30, 30
+        cv2.imwrite(str(folder / f"{row:03d}.png"), person[..., ::-1])
+    main([str(folder), "--track", str(world.folder / "track.npz"), "--out", str(world.folder / "dressed"),
+          "--validation", "0"])  # fmt: skip
+    for data, expected in ((world.data, 0), (world.folder / "dressed", grown)):
+        found = arrays(data, "frames")
+        for row in range(FRAMES):
+            pixels, there = decode_ahead(found["ahead"][row])
+            cover = found["body"][row, ..., 3]
+            assert there[cover == 255].mean() > 0.99
+            assert not there[cover == 0].any()
+            height = np.ptp(np.nonzero(render_mask(track, row).any(1))[0])  # of the body, in the frame
+            rows = np.nonzero((cover > 127).any(1))[0]
+            scale = np.ptp(rows) / height
+            there[rows[0] + np.ptp(rows) // 8 :] = False  # the head: no arm hides its outline
+            assert np.median(pixels[there]) == pytest.approx(expected * scale, abs=0.3 * grown * scale)
+
+
+def render_mask(track, row):
+    return np.abs(rendered(track, row, known_texture()).astype(int) - GREEN).sum(2) > 20
 
 
 def test_a_wrong_track_is_noticed(world, monkeypatch, capsys):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +44,45 @@ def shot(scene):
     properties.detach()
     for cls in reversed(properties.CLASSES):
         bpy.utils.unregister_class(cls)
+
+
+@pytest.fixture
+def busy():
+    """Threads that run Python all the time, and make the same text that Blender looks for in a context."""
+    yield from _at_work(lambda turn: None)
+
+
+@pytest.fixture
+def ours_busy():
+    """As `busy`, but threads of ours: they can be held."""
+    from understudy_shared.standstill import threads
+
+    def rest(turn):
+        if turn % 20 == 0:
+            with threads.wait():
+                time.sleep(1e-4)
+
+    yield from _at_work(rest, threads.work)
+
+
+def _at_work(rest, working=nullcontext):
+    done = threading.Event()
+
+    def work():
+        with working():
+            for turn in count():
+                if done.is_set():
+                    return
+                _ = {f"{k}scene": object() for k in range(200)}
+                rest(turn)
+
+    running = [threading.Thread(target=work) for _ in range(2)]
+    for thread in running:
+        thread.start()
+    yield
+    done.set()
+    for thread in running:
+        thread.join()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """Pictures of scenes of our own, while threads are at work as those of the link are."""
 
-import threading
-
 import bpy
 import numpy as np
 import pytest
@@ -38,24 +36,6 @@ def aside(scene):
     render.threads_mode, render.threads = "FIXED", 1
     render.image_settings.file_format, render.image_settings.color_mode = "PNG", "RGBA"
     return other
-
-
-@pytest.fixture
-def busy():
-    """Threads that need Python all the time, and make the same text that Blender looks for in a context."""
-    done = threading.Event()
-
-    def work():
-        while not done.is_set():
-            {f"{k}scene": object() for k in range(200)}
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    yield
-    done.set()
-    for thread in threads:
-        thread.join()
 
 
 def middle(path):

@@ -77,7 +77,7 @@ def read(samples: Samples, setting: Setting, render: Render, cache: Path, accele
     """Has stage 2 make its frames of all samples, or finds them in `cache`.
 
     Raises:
-        DataError: samples that do not tell the outline in the photo, as those of videos.
+        DataError: samples that do not tell the outline in the photo, as those of older versions.
     """
     window = setting.window
     assert window is not None

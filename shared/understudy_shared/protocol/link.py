@@ -13,6 +13,7 @@ from pathlib import Path
 
 import zmq
 
+from ..standstill import threads
 from .events import Disconnected
 from .messages import Hello, Welcome
 from .security import ClientKeys
@@ -34,7 +35,7 @@ class Link:
         self._bell, self._bell_button = sockets.socketpair()
         self._bell.setblocking(False)
         self._bell_button.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name="understudy-link", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="understudy-link", daemon=True)
 
     def start(self) -> None:
         """Connects in the background."""
@@ -51,6 +52,10 @@ class Link:
         self.wake()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout)
+
+    def _work(self) -> None:
+        with threads.work():
+            self._run()
 
     def _run(self) -> None:
         context = zmq.Context()
@@ -72,7 +77,8 @@ class Link:
                 self._rest(wait)
                 wait = min(2 * wait, self._timing.backoff_limit)
         finally:
-            context.destroy(linger=200)
+            with threads.wait():
+                context.destroy(linger=200)
             self._bell.close()
             self._bell_button.close()
 
@@ -126,7 +132,8 @@ class Link:
 
     def _rest(self, seconds: float) -> None:
         if not self._closing.wait(0):
-            select.select([self._bell], [], [], seconds)
+            with threads.wait():
+                select.select([self._bell], [], [], seconds)
 
 
 def _is_here(local: str, address: str) -> bool:

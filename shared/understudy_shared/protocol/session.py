@@ -20,6 +20,7 @@ import zmq
 from numpy.typing import NDArray
 from zmq.utils.monitor import recv_monitor_message
 
+from ..standstill import threads
 from .events import Disconnected
 from .messages import Bye, ErrorReply, Hello, Ping, Pong, ToClient, ToServer, Welcome, to_client, to_server
 from .security import ClientKeys, secure_client
@@ -179,7 +180,9 @@ class Session:
     def _step(self, *, want_to_send: bool) -> bool:
         """Waits for something to do; returns whether the socket takes a message."""
         self._poller.register(self._socket, zmq.POLLIN | (zmq.POLLOUT if want_to_send else 0))
-        ready = dict(self._poller.poll(int(self._timing.ping * 500)))
+        with threads.wait():
+            events = self._poller.poll(int(self._timing.ping * 500))
+        ready = dict(events)
         with contextlib.suppress(BlockingIOError):
             while self._bell.fileno() in ready and self._bell.recv(4096):
                 pass
@@ -249,7 +252,9 @@ class Session:
         until = time.monotonic() + 0.5
         last: list[list[Part]] = [pending] if pending else []
         while time.monotonic() < until and (parts := last.pop() if last else self._next(listener)):
-            if not self._socket.poll(100, zmq.POLLOUT) or not self._send(parts):
+            with threads.wait():
+                writable = self._socket.poll(100, zmq.POLLOUT)
+            if not writable or not self._send(parts):
                 return
         self._send(to_server.encode(Bye()))
         self._socket.setsockopt(zmq.LINGER, 200)

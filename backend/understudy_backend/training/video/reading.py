@@ -11,6 +11,7 @@ from understudy_shared.body import BodyModel, free_body
 from understudy_shared.camera import project
 
 from understudy_backend.photo.report import silhouette_iou
+from understudy_backend.photo.stand_off import stand_off
 from understudy_backend.texture.bake import texel_map
 from understudy_backend.texture.projection import PartialTexture, project_photo
 from understudy_backend.texture.raster import rasterize
@@ -52,6 +53,8 @@ class Reading:
     """(SIZE, SIZE, 4) the person as in a photo of them: larger, and in the middle."""
     vertices: NDArray[np.float32]
     """(V, 3) the body, world."""
+    stands_off: NDArray[np.float32] | None
+    """(V,) metres by which the person's outline lies outside the body (see `photo.stand_off`)."""
     extrinsics: NDArray[np.float64]
     """(4, 4)."""
     intrinsics: NDArray[np.float64]
@@ -140,6 +143,7 @@ def _read(
         target=cut_out(image, matte, square),
         photo=cut_out(image, matte, near),
         vertices=vertices,
+        stands_off=stand_off(matte > 0.5, vertices, body, k, extrinsics),
         extrinsics=extrinsics,
         intrinsics=square.intrinsics(k),
         inside=covered(size, square),

@@ -23,7 +23,7 @@ from understudy_backend.training.video.sighting import find_again
 from understudy_backend.training.video.store import Store, fingerprint
 from understudy_backend.training.video.track import Track
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same clip gives other samples."""
 KINDS: tuple[Kind, ...] = ("texture", "frames")
 

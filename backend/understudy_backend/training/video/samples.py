@@ -11,11 +11,12 @@ No clip shows all of a body. Texels that fewer than `MIN_VIEWS` frames saw hold 
 that was seen) and 0 in `known`: a loss must leave them out. A texel between the islands is as well known as the body
 texel that it is filled from; far from all islands `target` is grey, and that is known.
 
-`frames` (stage 2), a sample a frame, all (256, 256, 4) with straight alpha:
+`frames` (stage 2 and the outline), a sample a frame, pictures (256, 256, 4) with straight alpha:
 
     target   the person at time t, their matte as alpha
     body     the complete texture on the body at time t, in the same camera: the intermediate frame
     photo    the person at another time, at least a quarter of the clip away where the clip has such frames
+    ahead    (256, 256) what `photo` tells of the outline, on the body at time t (see `people.samples.decode_ahead`)
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from understudy_backend.texture.bake import texel_map
 from understudy_backend.texture.fusion import Mode, fuse
 from understudy_backend.texture.render import Texture, render_body
 from understudy_backend.texture.spread import nearest_visible
-from understudy_backend.training.people.samples import SHAPES, SIZE, Kind, Sample, texels_far
+from understudy_backend.training.people.render import View
+from understudy_backend.training.people.samples import SHAPES, SIZE, Kind, Sample, ahead, texels_far
 from understudy_backend.training.video.reading import Reading
 
 MIN_VIEWS = 2
@@ -85,7 +87,10 @@ def frame_sample(reading: Reading, texture: Texture, photo: Reading) -> Sample:
     body = channels[Channel.RGBA].copy()
     body[..., 3] = np.rint(body[..., 3] * reading.inside)  # where the frame ends nobody knows the person either
     body[body[..., 3] == 0] = 0
-    return {"target": reading.target, "body": body, "photo": photo.photo}
+    view = View(reading.extrinsics, reading.intrinsics, (SIZE, SIZE))
+    told = ahead(photo.stands_off, reading.vertices, view)
+    told[body[..., 3] == 0] = 0
+    return {"target": reading.target, "body": body, "photo": photo.photo, "ahead": told}
 
 
 def photo_for(reading: Reading, readings: list[Reading], rng: np.random.Generator) -> Reading:
