@@ -15,7 +15,7 @@ _SAFE = (5, 2, 0)
 
 @contextmanager
 def overridden(**members: object) -> Iterator[None]:
-    """`bpy.context.temp_override`, where the context at hand is another; and where Blender crashes otherwise, our threads
+    """`bpy.context.temp_override`, if the context at hand is another one; where Blender crashes otherwise, our threads
     stand still meanwhile. Other extensions' threads cannot be held."""
     if all(getattr(bpy.context, name, None) == member for name, member in members.items()):
         yield
