@@ -42,9 +42,10 @@ VERSIONS := 4.5 5.0 $(if $(PYTHON_5_2),5.2)
 TEST_BLENDER := $(addprefix test-blender-,$(VERSIONS))
 
 # Two suites at a time: each keeps hardly more than one core busy
-test: lint
+test:
 	@$(if $(PYTHON_5_2),,echo "no Python 3.13 found: Blender 5.2 is left out";)
-	$(MAKE) -j2 test-backend $(TEST_BLENDER)
+	$(MAKE) -j4 .venv/.ready $(VERSIONS:%=.venv-blender-%/.ready)
+	$(MAKE) -j2 test-backend lint $(TEST_BLENDER)
 
 lint: .venv/.ready
 	$(BACKEND) -m ruff check .
