@@ -41,11 +41,11 @@ demo: .venv/.ready .venv-blender-5.0/.ready
 VERSIONS := 4.5 5.0 $(if $(PYTHON_5_2),5.2)
 TEST_BLENDER := $(addprefix test-blender-,$(VERSIONS))
 
-# Two suites at a time: each keeps hardly more than one core busy
+# Two suites at a time, each on a core: more threads of torch would only be in each other's way
 test:
 	@$(if $(PYTHON_5_2),,echo "no Python 3.13 found: Blender 5.2 is left out";)
 	$(MAKE) -j4 .venv/.ready $(VERSIONS:%=.venv-blender-%/.ready)
-	$(MAKE) -j2 test-backend lint $(TEST_BLENDER)
+	OMP_NUM_THREADS=1 $(MAKE) -j2 test-backend lint $(TEST_BLENDER)
 
 lint: .venv/.ready
 	$(BACKEND) -m ruff check .
