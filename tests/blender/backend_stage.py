@@ -23,6 +23,9 @@ PYTHON = os.environ.get("UNDERSTUDY_BACKEND_PYTHON") or (str(_own) if _own.exist
 needs_backend = pytest.mark.skipif(
     not PYTHON, reason="no backend to test against: set UNDERSTUDY_BACKEND_PYTHON to an interpreter that has it"
 )
+in_one_blender = pytest.mark.skipif(
+    bpy.app.version[:2] != (5, 0), reason="long work of the backend's, the same whichever Blender asks: 5.0 does"
+)
 PHOTO = np.full((4, 4, 4), 77, np.uint8)
 
 

@@ -12,14 +12,11 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from backend_stage import PYTHON, ROOT, Server, needs_backend, strip_files, tick_until
+from backend_stage import PYTHON, ROOT, Server, in_one_blender, needs_backend, strip_files, tick_until
 
 pytestmark = [needs_backend, pytest.mark.timeout(900)]
 
 METHODS = ("animate_anyone", "champ")
-in_one_blender = pytest.mark.skipif(
-    bpy.app.version[:2] != (5, 0), reason="minutes of the backend's work, whichever Blender asks: 5.0 does"
-)
 SIZE = WIDTH, HEIGHT = 64, 96
 NUMBERS = range(1, 7)
 FEW = {"weights": "tiny", "steps": 3, "window": 4, "overlap": 2}

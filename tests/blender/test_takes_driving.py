@@ -302,7 +302,9 @@ def test_a_movie_that_plays_at_its_own_rate(bare, movie):
     area = window.screen.areas[0]
     area.type = "SEQUENCE_EDITOR"
     region = next(region for region in area.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(window=window, area=area, region=region, scene=bare):
+    from blender_addon.scene.overriding import overridden
+
+    with overridden(window=window, area=area, region=region, scene=bare):
         bpy.ops.sequencer.movie_strip_add(
             filepath=str(movie), frame_start=1, channel=1, sound=False, use_framerate=False, adjust_playback_rate=True
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from backend_stage import PYTHON, Server, needs_backend, strip_files, tick_until, write_movie
+from backend_stage import PYTHON, Server, in_one_blender, needs_backend, strip_files, tick_until, write_movie
 from panel_stage import drawn, texts
 
 bpy = pytest.importorskip("bpy")
@@ -174,6 +174,7 @@ def test_a_photo_driven_by_the_waves_own_render(shot, seen, tmp_path):
         assert (timeline(shot, n, (SIZE, SIZE), tmp_path, True) == frame).all()
 
 
+@in_one_blender
 def test_the_moved_person_is_laid_back_into_the_photo(shot, seen):
     photo = file_pixels(PHOTO)
     height, width = photo.shape[:2]
@@ -210,6 +211,7 @@ def without_body(scene):
     return scene
 
 
+@in_one_blender
 def test_a_photo_driven_by_pictures_of_another_size(shot, seen, pictures, tmp_path):
     folder, shown = pictures
     scene = without_body(shot)
@@ -268,7 +270,9 @@ def movie_strip(scene, path, start):
     area = window.screen.areas[0]
     area.type = "SEQUENCE_EDITOR"
     region = next(region for region in area.regions if region.type == "WINDOW")
-    with bpy.context.temp_override(window=window, area=area, region=region, scene=scene):
+    from blender_addon.scene.overriding import overridden
+
+    with overridden(window=window, area=area, region=region, scene=scene):
         bpy.ops.sequencer.movie_strip_add(
             filepath=str(path), frame_start=start, channel=1, sound=False, use_framerate=False,
             adjust_playback_rate=True,
@@ -276,6 +280,7 @@ def movie_strip(scene, path, start):
     return scene.sequence_editor.strips[0]
 
 
+@in_one_blender
 def test_without_weights_it_refuses_names_them_and_goes_on_once_they_are_there(
     scene, addon, tmp_path, tmp_path_factory, monkeypatch
 ):

@@ -8,7 +8,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from backend_stage import PYTHON, ROOT, needs_backend, tick_until
+from backend_stage import PYTHON, ROOT, in_one_blender, needs_backend, tick_until
 from panel_stage import Layout, drawn, operators, texts
 
 bpy = pytest.importorskip("bpy")
@@ -73,6 +73,7 @@ def dialog(description) -> list:
     return log
 
 
+@in_one_blender
 @needs_backend
 def test_from_the_click_to_the_method(scene, addon, hub, online, tmp_path):
     from blender_addon import api
