@@ -45,7 +45,7 @@ TEST_BLENDER := $(addprefix test-blender-,$(VERSIONS))
 test:
 	@$(if $(PYTHON_5_2),,echo "no Python 3.13 found: Blender 5.2 is left out";)
 	$(MAKE) -j4 .venv/.ready $(VERSIONS:%=.venv-blender-%/.ready)
-	OMP_NUM_THREADS=1 $(MAKE) -j2 test-backend lint $(TEST_BLENDER)
+	OMP_NUM_THREADS=1 $(MAKE) -j2 test-backend $(TEST_BLENDER) lint
 
 lint: .venv/.ready
 	$(BACKEND) -m ruff check .

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bpy
 import pytest
-from backend_stage import PYTHON, needs_backend
+from backend_stage import PYTHON, in_one_blender, needs_backend
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "packaging/demo/samples"
@@ -43,6 +43,7 @@ def installed(addon, monkeypatch):
     return api
 
 
+@in_one_blender
 @needs_backend
 @pytest.mark.timeout(600)
 def test_the_examples_run(scene, installed, tmp_path, monkeypatch, capsys):

@@ -296,14 +296,14 @@ def test_a_strip_that_is_deleted_meanwhile_is_said(bare, strip):
 
 
 def test_a_movie_that_plays_at_its_own_rate(bare, movie):
+    from blender_addon.scene.overriding import overridden
+
     if bpy.app.version >= (5, 0, 0):
         pytest.skip("without a window, this Blender's sequencer adds no strips by its operator")
     window = bpy.context.window_manager.windows[0]
     area = window.screen.areas[0]
     area.type = "SEQUENCE_EDITOR"
     region = next(region for region in area.regions if region.type == "WINDOW")
-    from blender_addon.scene.overriding import overridden
-
     with overridden(window=window, area=area, region=region, scene=bare):
         bpy.ops.sequencer.movie_strip_add(
             filepath=str(movie), frame_start=1, channel=1, sound=False, use_framerate=False, adjust_playback_rate=True

@@ -259,6 +259,8 @@ def movie(folder, rate):
 
 def movie_strip(scene, path, start):
     """A strip of a movie from a frame on, at the movie's own speed where a script can say so."""
+    from blender_addon.scene.overriding import overridden
+
     if bpy.app.version >= (5, 2, 0):
         strip = scene.sequence_editor_create().strips.new_movie("Movie", str(path), 1, start)
         strip.retiming_keys.add(timeline_frame=start + 8)
@@ -270,8 +272,6 @@ def movie_strip(scene, path, start):
     area = window.screen.areas[0]
     area.type = "SEQUENCE_EDITOR"
     region = next(region for region in area.regions if region.type == "WINDOW")
-    from blender_addon.scene.overriding import overridden
-
     with overridden(window=window, area=area, region=region, scene=scene):
         bpy.ops.sequencer.movie_strip_add(
             filepath=str(path), frame_start=start, channel=1, sound=False, use_framerate=False,
