@@ -58,7 +58,7 @@ class Checkup:
         if self.busy:
             return
         self.found = None
-        self._thread = threading.Thread(target=self._work, args=(pythons,), name="understudy-checkup", daemon=True)
+        self._thread = threading.Thread(target=self._ask_all, args=(pythons,), name="understudy-checkup", daemon=True)
         self._thread.start()
 
     def wait(self, seconds: float = _SECONDS) -> Found | None:
@@ -75,10 +75,7 @@ class Checkup:
             process.kill()
         self.wait(5.0)
 
-    def _work(self, pythons: list[str]) -> None:
-        with threads.work():
-            self._ask_all(pythons)
-
+    @threads.work()
     def _ask_all(self, pythons: list[str]) -> None:
         answers = []
         for python in pythons:

@@ -26,7 +26,7 @@ class Standstill:
 
     @contextmanager
     def work(self) -> Iterator[None]:
-        """Inside it the calling thread works; entering waits while somebody holds."""
+        """Inside it, or a function decorated with it, the calling thread works; entering waits while somebody holds."""
         self._begin()
         try:
             yield
@@ -85,9 +85,4 @@ class Writer(ThreadPoolExecutor):
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         """As of any executor."""
-
-        def stepped() -> Any:
-            with threads.work():
-                return fn(*args, **kwargs)
-
-        return super().submit(stepped)
+        return super().submit(threads.work()(fn), *args, **kwargs)

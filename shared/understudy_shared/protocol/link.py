@@ -35,7 +35,7 @@ class Link:
         self._bell, self._bell_button = sockets.socketpair()
         self._bell.setblocking(False)
         self._bell_button.setblocking(False)
-        self._thread = threading.Thread(target=self._work, name="understudy-link", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="understudy-link", daemon=True)
 
     def start(self) -> None:
         """Connects in the background."""
@@ -53,10 +53,7 @@ class Link:
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout)
 
-    def _work(self) -> None:
-        with threads.work():
-            self._run()
-
+    @threads.work()
     def _run(self) -> None:
         context = zmq.Context()
         wait, told = self._timing.backoff, False
